@@ -1,0 +1,172 @@
+#include "common/explanations.hpp"
+
+#include <array>
+
+namespace {
+
+constexpr std::array explanations{
+    Explanation{
+        "socket",
+        "asks the kernel for a new socket of a family (AF_INET, AF_INET6, AF_UNIX) and a type (SOCK_STREAM, "
+        "SOCK_DGRAM). It has no address and no peer yet; what comes back is a descriptor, a small number like that "
+        "of an open file.",
+        "커널에게 주소 체계(AF_INET, AF_INET6, AF_UNIX)와 종류(SOCK_STREAM, SOCK_DGRAM)를 말하고 새 소켓을 받습니다. "
+        "아직 주소도 "
+        "상대도 없으며, 돌려받는 것은 열린 파일처럼 작은 번호인 디스크립터입니다."},
+    Explanation{
+        "bind",
+        "gives the socket its own address: an IP address and a port, or a path. Servers need it so that clients can "
+        "find them; a client that leaves it out gets a port from the kernel. Port 0 asks for any free one.",
+        "소켓에 자기 주소(IP 주소와 포트, 또는 경로)를 붙입니다. 클라이언트가 찾아올 수 있도록 서버에 필요하고, "
+        "클라이언트가 생략하면 커널이 "
+        "포트를 골라 줍니다. 포트 0은 아무 빈 포트나 달라는 뜻입니다."},
+    Explanation{
+        "listen",
+        "makes a stream socket passive: from now on the kernel itself answers connection requests and queues the "
+        "finished connections, at most as many as the backlog says, until accept() takes them.",
+        "스트림 소켓을 기다리는 소켓으로 바꿉니다. 이제부터 커널이 스스로 연결 요청에 답하고, 이루어진 연결을 백로그 "
+        "수까지 줄 세워 두면 "
+        "accept()가 꺼내 갑니다."},
+    Explanation{
+        "accept",
+        "takes the first finished connection out of the listener's queue and returns a new descriptor for it; the "
+        "listener goes on listening. With an empty queue it waits. The handshake was over before: accept() sends "
+        "nothing.",
+        "기다리는 소켓의 줄에서 맨 앞의 연결을 꺼내 새 디스크립터로 돌려줍니다. 기다리던 소켓은 계속 기다립니다. 줄이 "
+        "비었으면 올 때까지 "
+        "멈춥니다. 핸드셰이크는 이미 끝났으므로 accept()는 아무것도 보내지 않습니다."},
+    Explanation{
+        "connect",
+        "on a stream socket, opens a connection to an address: TCP sends SYN and waits for SYN+ACK. On a datagram "
+        "socket it sends nothing and only notes the peer, so that send() knows where to and recv() from whom.",
+        "스트림 소켓에서는 그 주소로 연결을 엽니다. TCP는 SYN을 보내고 SYN+ACK을 기다립니다. 데이터그램 소켓에서는 "
+        "아무것도 보내지 않고 상대만 "
+        "적어 두어, send()가 보낼 곳과 recv()가 받을 곳을 알게 합니다."},
+    Explanation{
+        "send",
+        "copies bytes into the socket's send buffer and returns how many it took, which may be fewer than offered. "
+        "They have not arrived then, perhaps not even left. With a full buffer it waits.",
+        "바이트를 소켓의 송신 버퍼에 복사하고 몇 바이트를 받았는지 돌려줍니다. 준 것보다 적을 수 있습니다. 그때 도착한 "
+        "것은 아니며 떠나지도 "
+        "않았을 수 있습니다. 버퍼가 가득하면 기다립니다."},
+    Explanation{
+        "recv",
+        "copies bytes that have arrived out of the receive buffer: at most as many as asked for, often fewer. With "
+        "none there it waits. On a stream, 0 means that the peer has sent all that it will send (its FIN came).",
+        "도착한 바이트를 수신 버퍼에서 꺼냅니다. 달라고 한 만큼까지, 흔히 더 적게 줍니다. 없으면 기다립니다. "
+        "스트림에서 0은 상대가 보낼 것을 다 "
+        "보냈다(FIN이 왔다)는 뜻입니다."},
+    Explanation{"sendto",
+                "sends one datagram to the address given with it, whole or not at all. On UDP nothing tells whether it "
+                "arrived. An unbound socket is given a port by the kernel at its first sendto().",
+                "함께 준 주소로 데이터그램 하나를 통째로 보냅니다. UDP에서는 도착했는지 아무도 알려 주지 않습니다. "
+                "주소가 없는 소켓은 첫 sendto()에서 "
+                "커널이 포트를 붙여 줍니다."},
+    Explanation{
+        "recvfrom",
+        "takes one datagram and the address it came from; waits if there is none. What does not fit into the buffer "
+        "is cut off and lost. 0 is an empty datagram, not an end.",
+        "데이터그램 하나와 보낸 쪽의 주소를 받습니다. 없으면 기다립니다. 버퍼에 들어가지 않는 나머지는 잘려 "
+        "사라집니다. 0은 끝이 아니라 빈 "
+        "데이터그램입니다."},
+    Explanation{
+        "sendmsg",
+        "is send() for several buffers at once, with an address and ancillary data where wanted: descriptors and "
+        "credentials over a Unix socket travel this way (cmsg(3)).",
+        "여러 버퍼를 한 번에 보내는 send()이며, 주소와 보조 데이터도 실을 수 있습니다. Unix 소켓으로 디스크립터와 자격 "
+        "증명이 이렇게 갑니다"
+        "(cmsg(3))."},
+    Explanation{
+        "recvmsg",
+        "is recv() into several buffers, with the sender's address, ancillary data and flags: MSG_TRUNC says that "
+        "data was cut off, MSG_CTRUNC that ancillary data was.",
+        "여러 버퍼로 받는 recv()이며, 보낸 쪽 주소와 보조 데이터, 플래그도 줍니다. MSG_TRUNC는 데이터가, MSG_CTRUNC는 "
+        "보조 데이터가 잘렸다는 "
+        "뜻입니다."},
+    Explanation{
+        "shutdown",
+        "ends one direction of a connection, or both, for every process that holds it. SHUT_WR sends FIN behind the "
+        "last byte: the peer's recv() returns 0, and this side can still receive.",
+        "연결의 한 방향 또는 양방향을, 그것을 가진 모든 프로세스에 대해 끝냅니다. SHUT_WR는 마지막 바이트 뒤에 FIN을 "
+        "보냅니다. 상대의 recv()는 "
+        "0을 돌려주고, 이쪽은 계속 받을 수 있습니다."},
+    Explanation{
+        "close",
+        "gives the descriptor back. When it was the last one of a connection, TCP sends FIN and finishes without us "
+        "(TIME_WAIT); with unread bytes in the buffer it sends RST instead.",
+        "디스크립터를 돌려줍니다. 그 연결의 마지막 디스크립터였다면 TCP가 FIN을 보내고 우리 없이 "
+        "마무리합니다(TIME_WAIT). 버퍼에 읽지 않은 "
+        "바이트가 있으면 대신 RST를 보냅니다."},
+    Explanation{
+        "setsockopt",
+        "changes an option of the socket, at a level: SOL_SOCKET for all kinds, IPPROTO_TCP and others for one. "
+        "SO_REUSEADDR lets a server bind while old connections of its port are in TIME_WAIT; SO_RCVTIMEO limits how "
+        "long recv() waits.",
+        "소켓의 옵션을 바꿉니다. 수준이 있습니다: SOL_SOCKET은 모든 소켓, IPPROTO_TCP 등은 그 프로토콜. SO_REUSEADDR는 "
+        "예전 연결이 TIME_WAIT에 "
+        "있어도 bind하게 하고, SO_RCVTIMEO는 recv()가 기다리는 시간을 제한합니다."},
+    Explanation{
+        "getsockopt",
+        "reads an option of the socket. SO_ERROR tells how a non-blocking connect() ended, TCP_INFO what the kernel "
+        "knows of the connection.",
+        "소켓의 옵션을 읽습니다. SO_ERROR는 논블로킹 connect()가 어떻게 끝났는지, TCP_INFO는 커널이 연결에 대해 아는 "
+        "것을 알려 줍니다."},
+    Explanation{
+        "getsockname",
+        "asks for the socket's own address. After bind() with port 0, or after connect(), it shows what the kernel "
+        "picked.",
+        "소켓 자신의 주소를 묻습니다. 포트 0으로 bind()한 뒤나 connect() 뒤에 커널이 고른 것을 보여 줍니다."},
+    Explanation{"getpeername", "asks for the address of the other end. ENOTCONN: there is none (any more).",
+                "상대쪽 끝의 주소를 묻습니다. ENOTCONN은 상대가 (더는) 없다는 뜻입니다."},
+    Explanation{
+        "getaddrinfo",
+        "turns a host name and a port into socket addresses, IPv4 and IPv6, in the order in which they should be "
+        "tried. It may ask /etc/hosts and DNS, and it reports errors by its own numbers (EAI_...), not by errno.",
+        "호스트 이름과 포트를 IPv4와 IPv6 소켓 주소로, 시도할 순서대로 바꿉니다. /etc/hosts와 DNS에 물을 수 있고, "
+        "오류는 errno가 아니라 "
+        "자체 번호(EAI_...)로 알립니다."},
+    Explanation{
+        "getnameinfo",
+        "is the way back: from a socket address to a host name and a service, or with NI_NUMERICHOST to the digits.",
+        "반대 방향입니다. 소켓 주소를 호스트 이름과 서비스로, NI_NUMERICHOST를 주면 숫자로 바꿉니다."},
+    Explanation{"poll",
+                "waits until one of several descriptors is ready: POLLIN, a read would not block (data, end or a new "
+                "connection); POLLOUT, a write would not. It returns how many are, 0 if the time ran out.",
+                "여러 디스크립터 가운데 하나가 준비될 때까지 기다립니다. POLLIN은 읽어도 멈추지 않음(데이터, 끝, 새 "
+                "연결), POLLOUT은 써도 멈추지 않음을 "
+                "뜻합니다. 준비된 수를, 시간이 다 되면 0을 돌려줍니다."},
+    Explanation{"read",
+                "reads bytes from any descriptor; on a socket it is recv() without flags. 0 is the end of the input.",
+                "아무 디스크립터에서나 바이트를 읽습니다. 소켓에서는 플래그 없는 recv()입니다. 0은 입력의 끝입니다."},
+    Explanation{
+        "write",
+        "writes bytes to any descriptor and returns how many were taken; on a socket it is send() without flags.",
+        "아무 디스크립터에나 바이트를 쓰고 몇 바이트를 썼는지 돌려줍니다. 소켓에서는 플래그 없는 send()입니다."},
+    Explanation{
+        "unlink",
+        "removes a name from the file system. A Unix socket's file is only a name: connections that exist live on, "
+        "but nobody new can find the server.",
+        "파일 시스템에서 이름을 지웁니다. Unix 소켓의 파일은 이름일 뿐이어서 이미 있는 연결은 계속되지만, 새로 찾아올 "
+        "수는 없습니다."},
+    Explanation{
+        "fcntl",
+        "reads or sets what belongs to a descriptor: with F_SETFL and O_NONBLOCK, calls that would wait fail with "
+        "EAGAIN instead.",
+        "디스크립터의 성질을 읽거나 바꿉니다. F_SETFL과 O_NONBLOCK을 주면 기다려야 할 호출이 기다리지 않고 EAGAIN으로 "
+        "실패합니다."},
+    Explanation{
+        "lstat",
+        "tells what a path names (a file, a directory, a socket), who owns it and who may use it, without following "
+        "a symbolic link.",
+        "경로가 무엇의 이름인지(파일, 디렉터리, 소켓), 누구의 것이고 누가 쓸 수 있는지를 심볼릭 링크를 따라가지 않고 "
+        "알려 줍니다."},
+};
+
+}  // namespace
+
+const Explanation* find_explanation(std::string_view call) {
+    for (const Explanation& entry : explanations) {
+        if (call == entry.call) return &entry;
+    }
+    return nullptr;
+}

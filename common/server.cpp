@@ -1,0 +1,67 @@
+#include "common/server.hpp"
+
+#include "common/address.hpp"
+#include "common/errors.hpp"
+#include "common/socket_path.hpp"
+
+#include <fmt/core.h>
+
+#include <csignal>
+#include <cstdio>
+#include <poll.h>
+#include <unistd.h>
+
+namespace {
+
+// A handler that ended only the blocking call would have to win a race: the signal may come just before the call
+// blocks, and would then be forgotten. This one does all there is to do by itself, with functions that are safe in a
+// handler (signal-safety(7)).
+void end_process(int) {
+    narrator::restore_terminal();
+    remove_socket_file();
+    _exit(0);
+}
+
+}  // namespace
+
+void announce_ready(int socket) {
+    struct sigaction action {};
+    action.sa_handler = end_process;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+
+    const Address address = local_address(socket);
+    if (!address.is_loopback()) {
+        fmt::print(stderr, "{} can be reached from other machines, by anybody\n", address.text());
+    }
+    fmt::print("listening on {}\n", address.text());
+    std::fflush(stdout);
+}
+
+void survive_accept(const SocketError& error) {
+    switch (error.code().value()) {
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            complain(error);
+            poll(nullptr, 0, 100);
+            return;
+        case EAGAIN:
+        case ECONNABORTED:
+        case EPROTO:
+        case ENETDOWN:
+        case ENETUNREACH:
+        case EHOSTDOWN:
+        case EHOSTUNREACH:
+        case ENOPROTOOPT:
+        case EOPNOTSUPP:
+        case EPERM:
+        case ETIMEDOUT:
+        case ECONNRESET:
+            complain(error);
+            return;
+        default:
+            throw error;
+    }
+}

@@ -1,0 +1,29 @@
+#pragma once
+// What the kernel knows of this process's sockets, in the words of RFC 9293 and the man pages.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+/// One socket as the kernel describes it at this moment.
+struct SocketState {
+    int fd = -1;
+    std::uint64_t id = 0;     ///< the kernel's number of the socket (st_ino): a descriptor's number is soon used again
+    std::string kind;         ///< "TCP", "UDP", "Unix stream", ...
+    std::string state;        ///< TCP: "ESTABLISHED" ...; others: "unbound", "bound", "listening", "connected" ...
+    std::string local;        ///< "127.0.0.1:7000", a path, or ""
+    std::string peer;         ///< the same of the other end, or ""
+    std::string pair;         ///< how /proc/net/tcp spells local and peer; "" where it doesn't apply
+    long unread = 0;          ///< bytes received and not read yet (of the next datagram: FIONREAD, udp(7))
+    long unacknowledged = 0;  ///< TCP: bytes sent and not acknowledged yet (SIOCOUTQ, tcp(7))
+    long waiting = -1;        ///< a listener's connections that wait for accept(); -1: not a listener, or not known
+    long backlog = -1;        ///< how many may wait: listen()'s backlog, as the kernel took it
+    bool operator==(const SocketState&) const = default;
+};
+
+/// All descriptors of the process that are sockets, by number.
+std::vector<SocketState> look_at_sockets();
+
+/// The state of a TCP connection that no descriptor shows any more, from /proc/net/tcp and tcp6: "TIME_WAIT",
+/// "FIN_WAIT_2" ...; "" when the kernel has forgotten it, or where that table does not exist (macOS).
+std::string state_of_pair(const std::string& pair);
