@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -48,12 +49,11 @@ std::string Address::text() const {
     if (family() == AF_UNIX) return unix_path(get(), length_);
     if (family() != AF_INET && family() != AF_INET6) return "";
     char host[NI_MAXHOST];
-    char port[NI_MAXSERV];
-    if (getnameinfo(get(), length_, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    char service[NI_MAXSERV];
+    if (getnameinfo(get(), length_, host, sizeof host, service, sizeof service, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         return "";
     }
-    const std::string digits = host;  // an IPv6 address stands in brackets, since it has colons of its own (RFC 3986)
-    return fmt::format("{}:{}", family() == AF_INET6 ? "[" + digits + "]" : digits, static_cast<const char*>(port));
+    return host_and_port(host, static_cast<std::uint16_t>(std::strtoul(service, nullptr, 10)));
 }
 
 bool Address::is_loopback() const {
@@ -71,6 +71,12 @@ bool Address::is_loopback() const {
 bool Address::operator==(const Address& other) const {
     // Not memcmp: of the bytes that a family leaves unused, nobody promises anything.
     return family() == other.family() && text() == other.text();
+}
+
+std::string host_and_port(const std::string& host, std::uint16_t port) {
+    // An IPv6 address stands in brackets, since it has colons of its own (RFC 3986, section 3.2.2).
+    const bool brackets = host.find(':') != std::string::npos;
+    return fmt::format("{}{}{}:{}", brackets ? "[" : "", host, brackets ? "]" : "", port);
 }
 
 std::vector<Address> resolve(const std::string& host, std::uint16_t port, int type) {

@@ -36,6 +36,9 @@ private:
     socklen_t length_ = sizeof(sockaddr_storage);
 };
 
+/// "example.org:7000", "[::1]:7000": how a host and a port stand in a URL and in HTTP's Host.
+std::string host_and_port(const std::string& host, std::uint16_t port);
+
 /// A name that could not be turned into an address.
 class ResolveError : public std::runtime_error {
     using std::runtime_error::runtime_error;

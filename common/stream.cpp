@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include <poll.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -22,6 +23,11 @@ void write_all(int fd, std::string_view bytes) {
         const ssize_t written = CALL(write(fd, bytes.data(), bytes.size()));
         bytes.remove_prefix(static_cast<std::size_t>(written));
     }
+}
+
+bool wait_until_readable(int fd, long milliseconds) {
+    pollfd watched{fd, POLLIN, 0};
+    return CALL(poll(&watched, 1, static_cast<int>(milliseconds))) > 0;
 }
 
 void limit_waiting(int connection, long seconds) {

@@ -15,6 +15,10 @@ void send_all(int connection, const void* bytes, std::size_t count);
 /// write(2) until all is written. Throws SocketError.
 void write_all(int fd, std::string_view bytes);
 
+/// Waits until recv() or accept() would not block, at most for so many milliseconds (0: not at all; -1: for ever).
+/// False if the time is over. Throws SocketError.
+bool wait_until_readable(int fd, long milliseconds);
+
 /// How long a blocking recv() or send() of this socket may wait before it fails with EAGAIN; 0 seconds: for ever.
 /// Throws SocketError.
 void limit_waiting(int connection, long seconds);

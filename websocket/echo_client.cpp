@@ -1,0 +1,240 @@
+// WebSocket echo client: tcp/echo_client.cpp with an upgrade before the first byte and frames after it.
+//
+//     terminal 1:  build/websocket/echo_server --step
+//     terminal 2:  build/websocket/echo_client --step
+//
+// Each line that you type is one text message (one that is not UTF-8, from a pipe, is a binary message), and what comes
+// back is printed; Ctrl-D says Close. Lines with a meaning of their own: /ping [TEXT], /close [CODE [REASON]],
+// /binary HEX. It works with any WebSocket server: build/websocket/echo_client --host HOST --port 80 --resource /chat
+
+#include "common/address.hpp"
+#include "common/call.hpp"
+#include "common/errors.hpp"
+#include "common/options.hpp"
+#include "common/stream.hpp"
+#include "websocket/protocol/connection.hpp"
+#include "websocket/protocol/handshake.hpp"
+
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace websocket;
+
+/// Sends the request and reads the answer. What came behind it, the first frames, is left in frames.
+Agreement upgrade(int connection, const ClientWishes& wishes, std::string& frames) {
+    ClientHandshake handshake(wishes);
+    send_all(connection, handshake.request().data(), handshake.request().size());
+    const auto deadline = Clock::now() + std::chrono::seconds(10);
+    char buffer[4096];
+    for (;;) {
+        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (wait <= 0 || !wait_until_readable(connection, wait))
+            throw std::runtime_error("no answer within 10 seconds");
+        const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0));
+        std::string_view input(buffer, static_cast<size_t>(received));
+        const auto status = handshake.take(input);
+        frames = input;
+        if (status == ClientHandshake::Status::accepted) return handshake.agreement();
+        if (status == ClientHandshake::Status::refused || received == 0) throw std::runtime_error(handshake.reason());
+    }
+}
+
+std::string bytes_of_hex(std::string_view text) {
+    std::string bytes;
+    int digits = 0;
+    unsigned value = 0;
+    for (const char c : text) {
+        if (c == ' ') continue;
+        const std::string_view alphabet = "0123456789abcdefABCDEF";
+        const size_t digit = alphabet.find(c);
+        if (digit == std::string_view::npos) throw UsageError("/binary takes hexadecimal digits, two a byte");
+        value = value * 16 + static_cast<unsigned>(digit < 16 ? digit : digit - 6);
+        if (++digits % 2 == 0) bytes += static_cast<char>(value & 0xFFU);
+    }
+    if (digits % 2 != 0) throw UsageError("/binary takes hexadecimal digits, two a byte");
+    return bytes;
+}
+
+/// The conversation: what waits to be sent, and how much has come back.
+struct Echo {
+    Buffer output;
+    Connection peer;
+    Output screen;
+    bool commands;              // a line that begins with / may be one
+    bool unterminated = false;  // the last line of the input had no newline: nor has what we print for it
+    size_t sent = 0;            // messages
+    size_t received = 0;
+
+    Echo(const std::optional<DeflateParameters>& deflate, bool with_commands)
+        : peer(Role::client, output, Connection::default_limits(), deflate), commands(with_commands) {}
+};
+
+/// One line of input: a message, or one of the commands.
+void send_line(Echo& echo, const std::string& line) {
+    const auto is = [&](const std::string& command) {
+        return echo.commands && (line == command || line.starts_with(command + " "));
+    };
+    const auto rest = [&](size_t length) { return line.size() > length ? line.substr(length + 1) : std::string(); };
+    if (is("/ping")) {
+        echo.peer.ping(rest(5));
+    } else if (is("/close")) {
+        const std::string text = rest(6);
+        const std::string code = text.substr(0, text.find(' '));
+        const std::string reason = code.size() < text.size() ? text.substr(code.size() + 1) : "";
+        const long number = code.empty() ? 1000 : parse_number(code, 1000, 4999, "/close");
+        if (!may_travel(static_cast<unsigned>(number)))
+            throw UsageError(fmt::format("/close {}: no code that may travel", number));
+        echo.peer.close(static_cast<std::uint16_t>(number), reason);
+    } else {
+        const bool hex = is("/binary");
+        const std::string bytes = hex ? bytes_of_hex(rest(7)) : line;
+        if (echo.peer.send(hex || !is_utf8(line) ? Opcode::binary : Opcode::text, bytes)) ++echo.sent;
+    }
+}
+
+/// Takes what was read of the input, and sends the lines that are whole; at its end also the last one as it is.
+void take_input(Echo& echo, std::string& line, std::string_view piece) {
+    const bool end_of_input = piece.empty();
+    for (size_t end; (end = piece.find('\n')) != std::string::npos; piece.remove_prefix(end + 1)) {
+        line += piece.substr(0, end);
+        try {
+            send_line(echo, line);
+        } catch (const UsageError& error) {
+            complain(error);
+        }
+        line.clear();
+    }
+    line += piece;
+    if (end_of_input) {
+        echo.unterminated = !line.empty();
+        if (echo.unterminated) send_line(echo, line);
+    }
+}
+
+void print_events(Echo& echo) {
+    while (const auto event = echo.peer.next()) {
+        switch (event->opcode) {
+            case Opcode::text:
+            case Opcode::binary:
+                ++echo.received;
+                echo.screen.write(event->payload);
+                if (!echo.unterminated || echo.received != echo.sent) echo.screen.write("\n");
+                break;
+            case Opcode::pong:
+                fmt::print(stderr, "pong {}\n", escaped(event->payload));
+                break;
+            default:
+                break;
+        }
+    }
+}
+
+/// Sends lines and prints what comes, each as soon as it can; never waits for one side only (see tcp/echo_client.cpp).
+void exchange(int connection, Echo& echo, std::string first_frames) {
+    std::string line;  // what has been read of the input and is no whole line yet
+    bool more_input = true;
+    auto deadline = Clock::time_point::max();  // for the server's answer to our Close
+    echo.peer.receive(first_frames.data(), first_frames.size());
+    print_events(echo);
+
+    char buffer[65536];
+    while (!echo.peer.finished()) {
+        // Close may overtake the answers in a server that sends from a queue: so first everything comes back.
+        if (!more_input && echo.received >= echo.sent) echo.peer.close(close_code::normal);
+        if (echo.peer.close_sent()) deadline = std::min(deadline, Clock::now() + std::chrono::seconds(10));
+
+        const bool unsent = !echo.output.empty();
+        const bool listen_to_input = more_input && !echo.peer.close_sent() && echo.output.size() < sizeof buffer;
+        pollfd watched[] = {{connection, static_cast<short>(unsent ? POLLIN | POLLOUT : POLLIN), 0},
+                            {listen_to_input ? STDIN_FILENO : -1, POLLIN, 0}};
+        const bool silent = CALL(poll(watched, 2, more_input && !echo.peer.close_sent() ? -1 : 10000)) == 0;
+        if (Clock::now() > deadline) throw std::runtime_error("the server does not answer our Close");
+        if (silent) echo.peer.close(close_code::normal);  // it does not return everything
+
+        if ((watched[0].revents & ~POLLOUT) != 0) {
+            const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0));
+            if (received == 0) break;
+            echo.peer.receive(buffer, static_cast<size_t>(received));
+            print_events(echo);
+        }
+        if ((watched[0].revents & POLLOUT) != 0) {
+            const ssize_t sent = TRY(send(connection, echo.output.data(), echo.output.size(), MSG_DONTWAIT));
+            if (sent > 0) echo.output.drop_front(static_cast<size_t>(sent));
+        }
+        if (watched[1].revents != 0) {
+            const ssize_t count = CALL(read(STDIN_FILENO, buffer, sizeof buffer));
+            more_input = count > 0;
+            take_input(echo, line, {buffer, static_cast<size_t>(count)});
+        }
+    }
+    echo.peer.end_of_input();
+}
+
+/// After the Close frames the server ends the TCP connection; a client waits for it a while (RFC 6455, section 7.1.1).
+void hang_up(int connection, const Echo& echo) {
+    limit_waiting(connection, 2);
+    if (!echo.output.empty()) send_all(connection, echo.output.data(), echo.output.size());
+    char rest[4096];
+    while (TRY(recv(connection, rest, sizeof rest, 0)) > 0) {
+    }
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+    std::vector<std::string> parts;
+    for (size_t begin = 0; begin < text.size();) {
+        const size_t end = std::min(text.find(',', begin), text.size());
+        parts.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return parts;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    ClientWishes wishes;
+    std::string subprotocols;
+    bool deflate = false;
+    bool plain = false;
+    const Options options = parse_options(
+        argc, argv,
+        {.summary = "WebSocket echo client: sends each line of standard input as a message and prints what comes back.",
+         .more = {{"resource", "PATH", "what to ask the server for", &wishes.resource},
+                  {"origin", "ORIGIN", "say that a page of there is asking, as browsers do", &wishes.origin},
+                  {"subprotocol", "NAMES", "subprotocols to offer, with commas between", &subprotocols},
+                  {"deflate", nullptr, "offer compression (permessage-deflate)", &deflate},
+                  {"plain", nullptr, "send lines that begin with / like all others", &plain}}});
+    wishes.subprotocols = split_at_commas(subprotocols);
+    if (deflate) wishes.deflate.emplace();
+    const std::vector<Address> addresses = resolve(options.host, options.port, SOCK_STREAM);
+    wishes.host = host_and_port(options.host, options.port);
+
+    const int connection = connect_to_any(addresses);
+    std::string first_frames;
+    const Agreement agreement = upgrade(connection, wishes, first_frames);
+    Echo echo(agreement.deflate, !plain);
+    exchange(connection, echo, first_frames);
+    const Closing closing = echo.peer.closing();
+    if (closing.clean) hang_up(connection, echo);
+    CALL(close(connection));
+
+    if (closing.code != close_code::normal || !closing.reason.empty()) {
+        fmt::print(stderr, "closed: {} {}\n", closing.code, escaped(closing.reason));
+    }
+    if (!closing.clean || echo.received < echo.sent) {
+        throw std::runtime_error(fmt::format("the connection ended after {} of {} messages had come back{}",
+                                             echo.received, echo.sent,
+                                             closing.clean ? "" : ", and without a closing handshake"));
+    }
+} catch (const std::exception& error) {
+    return report_failure(error);
+}
