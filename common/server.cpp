@@ -22,7 +22,25 @@ void end_process(int) {
     _exit(0);
 }
 
+int stop_pipe[2] = {-1, -1};
+
+void note_stop(int) {
+    const int kept_errno = errno;
+    [[maybe_unused]] const auto written = write(stop_pipe[1], "", 1);
+    errno = kept_errno;
+}
+
 }  // namespace
+
+int stop_descriptor() {
+    CALL(pipe(stop_pipe));
+    struct sigaction action {};
+    action.sa_handler = note_stop;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    return stop_pipe[0];
+}
 
 void announce_ready(int socket) {
     struct sigaction action {};

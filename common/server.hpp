@@ -8,6 +8,10 @@
 /// status 0: clients are told by the kernel, which closes every descriptor.
 void announce_ready(int socket);
 
+/// For servers that have something to do before they end: call it after announce_ready(). SIGINT and SIGTERM then make
+/// the descriptor that it returns readable and do nothing else; a second one ends the process at once.
+int stop_descriptor();
+
 /// What to do when accept() failed: says so and returns if the server can go on, throws the error again if it can't.
 /// A client that left before it was accepted is no reason to stop (accept(2), "Error handling"). Where descriptors
 /// or memory ran out it waits a tenth of a second first, since until something is closed the next try fails at once.

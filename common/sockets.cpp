@@ -88,11 +88,7 @@ void describe_tcp(int fd, SocketState& socket) {
     socklen_t length = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_CONNECTION_INFO, &info, &length) == -1) return;
     socket.state = state_name(info.tcpi_state);
-    if (socket.state == "LISTEN") {
-        socket.waiting = socket_option(fd, SOL_SOCKET, SO_LISTENQLEN);
-        socket.backlog = socket_option(fd, SOL_SOCKET, SO_LISTENQLIMIT);
-        return;
-    }
+    if (socket.state == "LISTEN") return;  // macOS tells nobody how many connections wait in the queue
     socket.unacknowledged = std::max(0, socket_option(fd, SOL_SOCKET, SO_NWRITE));
 #endif
 }

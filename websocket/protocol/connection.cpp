@@ -73,6 +73,7 @@ std::optional<Event> Connection::next() {
         partial_.release();
         message_given_ = false;
     }
+    if (const auto event = next_small_message()) return event;
     while (!finished_) {
         if (!in_frame_ && !begin_frame()) break;
         const auto here = static_cast<std::size_t>(input_end_ - input_);
@@ -85,6 +86,32 @@ std::optional<Event> Connection::next() {
     if (!close_event_due_) return {};
     close_event_due_ = false;
     return Event{Opcode::close, closing_->reason};
+}
+
+/// The common case in few steps, as a server meets it: a whole message in one frame with a short length, all of it
+/// here. It does nothing that the general case would not do, and where anything is special leaves it to that.
+std::optional<Event> Connection::next_small_message() {
+    constexpr std::size_t header = 6;
+    const auto here = static_cast<std::size_t>(input_end_ - input_);
+    if (here < header || role_ != Role::server || finished_ || in_frame_ || head_size_ > 0) return {};
+    if (message_opcode_ != Opcode::continuation) return {};
+    const auto first = static_cast<std::uint8_t>(input_[0]);
+    const std::size_t length = static_cast<std::uint8_t>(input_[1]) ^ 0x80U;  // above 127 if it is not masked
+    const bool text = first == (0x80U | static_cast<unsigned>(Opcode::text));
+    const bool binary = first == (0x80U | static_cast<unsigned>(Opcode::binary));
+    if (!(text || binary) || length > 125 || here - header < length || length > limits_->message_bytes) return {};
+
+    MaskingKey key;
+    std::memcpy(key.data(), input_ + 2, key.size());
+    char* payload = input_ + header;
+    input_ += header + length;
+    apply_mask_to_few(payload, length, key);
+    const std::string_view message(payload, length);
+    if (text && !is_utf8(message)) {
+        fail(close_code::invalid_data, "a text message is not UTF-8");
+        return {};
+    }
+    return Event{text ? Opcode::text : Opcode::binary, message};
 }
 
 /// Reads a frame's header. False if it is not complete, or if the connection has failed because of it.
@@ -132,7 +159,7 @@ bool Connection::judge_start(const FrameHeader& header, unsigned length_form) {
     const bool starts_message = header.opcode == Opcode::text || header.opcode == Opcode::binary;
     if (header.rsv2 || header.rsv3) return wrong("a reserved bit is set");
     if (header.rsv1 && !(deflate_ && starts_message)) return wrong("RSV1 is set where no compressed message begins");
-    if (std::strcmp(opcode_name(header.opcode), "reserved") == 0) return wrong("a reserved opcode");
+    if (!is_known(header.opcode)) return wrong("a reserved opcode");
     if (role_ == Role::server && !header.masked) return wrong("a client must mask its frames");
     if (role_ == Role::client && header.masked) return wrong("a server must not mask its frames");
     if (is_control(header.opcode)) {
@@ -253,18 +280,16 @@ bool Connection::add_to_message(char* bytes, std::size_t count, bool end_of_mess
     const std::size_t before = partial_.size();
     if (!compressed_) {
         partial_.append({bytes, count});
-    } else {
-        switch (
-            deflate_->inflater(role_).decompress({bytes, count}, end_of_message, limits_->message_bytes, partial_)) {
-            case Inflater::Result::too_big:
-                return fail(close_code::too_big, "a message is too big");
-            case Inflater::Result::malformed:
-                return fail(close_code::invalid_data, "a message is not DEFLATE data");
-            case Inflater::Result::done:
-                break;
-        }
+        return check_text({bytes, count}, end_of_message);
     }
-    return check_text(partial_.view().substr(before), end_of_message);
+    const auto result =
+        deflate_->inflater(role_).decompress({bytes, count}, end_of_message, limits_->message_bytes, partial_);
+    // First what came out, then what could not: so the first fault decides, however the bytes were cut.
+    const bool whole = end_of_message && result == Inflater::Result::done;
+    if (!check_text(partial_.view().substr(before), whole)) return false;
+    if (result == Inflater::Result::too_big) return fail(close_code::too_big, "a message is too big");
+    if (result == Inflater::Result::malformed) return fail(close_code::invalid_data, "a message is not DEFLATE data");
+    return true;
 }
 
 /// A text message must be UTF-8, and is given up at the first byte that can't be (section 8.1).
@@ -276,7 +301,7 @@ bool Connection::check_text(std::string_view piece, bool end_of_message) {
 
 std::optional<Connection::Room> Connection::room() {
     constexpr std::size_t worth_it = std::size_t{64} << 10U;
-    constexpr std::size_t piece = std::size_t{128} << 10U;  // small enough to be unmasked while it is in the cache
+    constexpr std::size_t piece = std::size_t{256} << 10U;  // small enough to be unmasked while it is in the cache
     if (finished_ || !in_frame_ || is_control(opcode_) || compressed_ || remaining_ < worth_it) return {};
     const std::size_t count = std::min<std::uint64_t>(remaining_, piece);
     char* bytes = partial_.extend(count);
@@ -328,7 +353,7 @@ void Connection::put_frame(FrameHeader header, std::string_view payload) {
     if (header.masked) apply_mask(output_->data() + output_->size() - payload.size(), payload.size(), header.key);
 }
 
-bool Connection::send(Opcode opcode, std::string_view payload) {
+bool Connection::send_whole(Opcode opcode, std::string_view payload) {
     return !sending_ && send_fragment(opcode, payload, true);
 }
 

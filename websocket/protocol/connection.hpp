@@ -77,7 +77,17 @@ public:
     void end_of_input();
 
     /// Sends a message; text must be UTF-8. False, and nothing is sent, once a Close frame has been.
-    bool send(Opcode opcode, std::string_view payload);
+    bool send(Opcode opcode, std::string_view payload) {
+        // A server's short message, the common case: two bytes and the payload as it is.
+        if (payload.size() > 125 || role_ != Role::server || close_sent_ || sending_ || deflate_) [[unlikely]] {
+            return send_whole(opcode, payload);
+        }
+        char* frame = output_->extend(2 + payload.size());
+        frame[0] = static_cast<char>(0x80U | static_cast<unsigned>(opcode));
+        frame[1] = static_cast<char>(payload.size());
+        if (!payload.empty()) std::memcpy(frame + 2, payload.data(), payload.size());
+        return true;
+    }
 
     /// Sends a message in fragments: opcode counts for the first, and last ends it. False as send().
     bool send_fragment(Opcode opcode, std::string_view piece, bool last);
@@ -111,6 +121,7 @@ public:
 private:
     struct Deflate;
 
+    std::optional<Event> next_small_message();
     bool begin_frame();
     bool judge_start(const FrameHeader& header, unsigned length_form);
     bool judge_message(const FrameHeader& header);
@@ -124,6 +135,7 @@ private:
     void settle_pong();
     bool fail(std::uint16_t code, std::string_view reason);
     void finish(std::uint16_t code, std::string_view reason, bool clean);
+    bool send_whole(Opcode opcode, std::string_view payload);
     void put_frame(FrameHeader header, std::string_view payload);
     bool put_control(Opcode opcode, std::string_view payload);
 

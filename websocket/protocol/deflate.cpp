@@ -75,6 +75,21 @@ std::optional<Named> read_parameters(const Extension& extension) {
     return named;
 }
 
+/// The server's answer. What the client demanded of us is confirmed, and client_max_window_bits may stand there only if
+/// the client named it (sections 7.1.2.1 and 7.1.2.2).
+std::string format_answer(const DeflateParameters& agreed, const Named& offered) {
+    std::string text = "permessage-deflate";
+    if (agreed.server_no_context_takeover) text += "; server_no_context_takeover";
+    if (agreed.client_no_context_takeover) text += "; client_no_context_takeover";
+    if (agreed.server_max_window_bits != 15 || offered.server_max_window_bits != 0) {
+        text += fmt::format("; server_max_window_bits={}", agreed.server_max_window_bits);
+    }
+    if (agreed.client_max_window_bits != 15 && offered.client_max_window_bits != 0) {
+        text += fmt::format("; client_max_window_bits={}", agreed.client_max_window_bits);
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string format_offer(const DeflateOffer& offer) {
@@ -90,25 +105,11 @@ std::string format_offer(const DeflateOffer& offer) {
     return text;
 }
 
-std::string format_parameters(const DeflateParameters& parameters, bool client_bits_offered) {
-    std::string text = "permessage-deflate";
-    if (parameters.server_no_context_takeover) text += "; server_no_context_takeover";
-    if (parameters.client_no_context_takeover) text += "; client_no_context_takeover";
-    if (parameters.server_max_window_bits != 15) {
-        text += fmt::format("; server_max_window_bits={}", parameters.server_max_window_bits);
-    }
-    if (client_bits_offered && parameters.client_max_window_bits != 15) {
-        text += fmt::format("; client_max_window_bits={}", parameters.client_max_window_bits);
-    }
-    return text;
-}
-
 std::optional<DeflateParameters> accept_offer(const Extension& offer, const DeflatePolicy& policy,
-                                              bool& client_bits_offered) {
+                                              std::string& answer) {
     const std::optional<Named> named = read_parameters(offer);
     // server_max_window_bits needs a value in an offer, too; client_max_window_bits does not (section 7.1.2).
     if (!named || named->server_max_window_bits == -1) return {};
-    client_bits_offered = named->client_max_window_bits != 0;
     DeflateParameters agreed;
     agreed.server_no_context_takeover = named->server_no_context_takeover || policy.server_no_context_takeover;
     agreed.client_no_context_takeover = named->client_no_context_takeover || policy.client_no_context_takeover;
@@ -116,10 +117,11 @@ std::optional<DeflateParameters> accept_offer(const Extension& offer, const Defl
     if (named->server_max_window_bits > 0) {
         agreed.server_max_window_bits = std::min(named->server_max_window_bits, policy.server_max_window_bits);
     }
-    if (client_bits_offered) {
+    if (named->client_max_window_bits != 0) {
         const int most = named->client_max_window_bits > 0 ? named->client_max_window_bits : 15;
         agreed.client_max_window_bits = std::min(most, policy.client_max_window_bits);
     }
+    answer = format_answer(agreed, *named);
     return agreed;
 }
 
@@ -163,17 +165,24 @@ Deflater::Deflater(int window_bits, bool no_context_takeover)
 
 Deflater::~Deflater() { deflateEnd(stream_.get()); }
 
-void Deflater::compress(std::string_view piece, bool last, Buffer& out) {
-    const std::size_t before = out.size();
+void Deflater::run(std::string_view piece, int flush, Buffer& out) {
     stream_->next_in = reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
     stream_->avail_in = static_cast<uInt>(piece.size());
     do {
         const std::size_t room = std::max<std::size_t>(64, std::min<std::size_t>(piece.size(), 65536));
         stream_->next_out = reinterpret_cast<Bytef*>(out.extend(room));
         stream_->avail_out = static_cast<uInt>(room);
-        deflate(stream_.get(), last ? Z_SYNC_FLUSH : Z_NO_FLUSH);
+        deflate(stream_.get(), flush);
         out.truncate(out.size() - stream_->avail_out);
     } while (stream_->avail_out == 0);
+}
+
+void Deflater::compress(std::string_view piece, bool last, Buffer& out) {
+    constexpr std::size_t most = std::size_t{1} << 30U;  // zlib counts in 32 bits
+    const std::size_t before = out.size();
+    for (; piece.size() > most; piece.remove_prefix(most))
+        run(piece.substr(0, most), Z_NO_FLUSH, out);
+    run(piece, last ? Z_SYNC_FLUSH : Z_NO_FLUSH, out);
     if (!last) return;
 
     constexpr std::string_view tail("\x00\x00\xFF\xFF", 4);
@@ -229,6 +238,8 @@ Inflater::Result Inflater::decompress(std::string_view piece, bool last, std::si
     Result result = run(piece, limit, out);
     if (result != Result::done || !last) return result;
     result = run(std::string_view("\x00\x00\xFF\xFF", 4), limit, out);
+    // Those four bytes end a block, else bytes were missing before them: 128 tells that no block is begun, no bit left.
+    if (result == Result::done && !ended_ && stream_->data_type != 128) return Result::malformed;
     if (no_context_takeover_) {
         inflateReset(stream_.get());
         ended_ = false;

@@ -54,13 +54,9 @@ std::optional<Extension> parse_extension(std::string_view element);
 /// The client's offer as it stands in the request.
 std::string format_offer(const DeflateOffer& offer);
 
-/// The server's answer as it stands in the response.
-std::string format_parameters(const DeflateParameters& parameters, bool client_bits_offered);
-
 /// The server's decision on one offer: nothing if it must be declined (unknown, repeated or impossible parameters).
-/// client_bits_offered is set if the client named client_max_window_bits; only then may the answer.
-std::optional<DeflateParameters> accept_offer(const Extension& offer, const DeflatePolicy& policy,
-                                              bool& client_bits_offered);
+/// answer: the agreement as it then stands in the response.
+std::optional<DeflateParameters> accept_offer(const Extension& offer, const DeflatePolicy& policy, std::string& answer);
 
 /// The client's check of the answer: nothing if it is not an answer to the offer.
 std::optional<DeflateParameters> check_answer(const Extension& answer, const DeflateOffer& offer);
@@ -79,6 +75,8 @@ public:
     void compress(std::string_view piece, bool last, Buffer& out);
 
 private:
+    void run(std::string_view piece, int flush, Buffer& out);
+
     struct Stream;
     std::unique_ptr<Stream> stream_;
     bool no_context_takeover_;
@@ -90,7 +88,7 @@ public:
     enum class Result {
         done,
         too_big,    ///< more than limit bytes would come out
-        malformed,  ///< no DEFLATE data
+        malformed,  ///< no DEFLATE data, or not whole blocks of it
     };
 
     Inflater(int window_bits, bool no_context_takeover);
@@ -108,7 +106,7 @@ private:
     struct Stream;
     std::unique_ptr<Stream> stream_;
     bool no_context_takeover_;
-    bool ended_ = false;  // a block with BFINAL has come: a new stream begins behind it (section 7.2.3.5)
+    bool ended_ = false;  // a block with BFINAL has come: a new stream begins behind it (section 7.2.3.4)
 };
 
 }  // namespace websocket

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace websocket {
@@ -29,6 +30,11 @@ enum class Opcode : std::uint8_t {
 };
 
 constexpr bool is_control(Opcode opcode) { return (static_cast<unsigned>(opcode) & 0x8U) != 0; }
+
+/// False of the numbers to which RFC 6455 gives no meaning.
+constexpr bool is_known(Opcode opcode) {
+    return static_cast<unsigned>(opcode) <= 2 || (opcode >= Opcode::close && opcode <= Opcode::pong);
+}
 
 /// "text", "ping", ...; "reserved" of a number that RFC 6455 gives no meaning.
 const char* opcode_name(Opcode opcode);
@@ -74,6 +80,21 @@ std::size_t write_header(const FrameHeader& header, char* out);
 /// Masks or unmasks in place: byte i of the payload is combined with byte i % 4 of the key by exclusive or.
 /// position: how many bytes of this payload came before these.
 void apply_mask(char* bytes, std::size_t count, const MaskingKey& key, std::uint64_t position = 0);
+
+/// The same for a few bytes from the beginning of a payload, in line: with a call, the call would cost most.
+inline void apply_mask_to_few(char* bytes, std::size_t count, const MaskingKey& key) {
+    std::uint32_t half;
+    std::memcpy(&half, key.data(), sizeof half);
+    const std::uint64_t whole = std::uint64_t{half} << 32U | half;
+    for (; count >= 8; bytes += 8, count -= 8) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes, sizeof word);
+        word ^= whole;
+        std::memcpy(bytes, &word, sizeof word);
+    }
+    for (std::size_t i = 0; i < count; ++i)
+        bytes[i] = static_cast<char>(static_cast<std::uint8_t>(bytes[i]) ^ key[i % 4]);
+}
 
 /// A masking key that nobody can predict, from the system's random source by way of OpenSSL (section 5.3 and 10.3:
 /// otherwise a page could write a request of its choice through a proxy). Throws std::runtime_error if there is none.

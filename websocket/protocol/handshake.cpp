@@ -165,6 +165,12 @@ bool has_element(const HttpHead& head, std::string_view name, std::string_view e
                        [&](const std::string& one) { return equal_ignoring_case(one, element); });
 }
 
+/// Sorts them first: comparing each with each would take long for thousands.
+bool has_duplicates(std::vector<std::string> names) {
+    std::sort(names.begin(), names.end());
+    return std::adjacent_find(names.begin(), names.end()) != names.end();
+}
+
 /// "HTTP/1.1" or later.
 bool is_recent_http(std::string_view version) {
     const auto digit = [&](std::size_t i) { return version[i] >= '0' && version[i] <= '9'; };
@@ -175,12 +181,12 @@ bool is_recent_http(std::string_view version) {
 
 struct Authority {
     std::string host;
-    int port;
+    unsigned port;
     bool operator==(const Authority&) const = default;
 };
 
 /// "example.org:8000", "[::1]", ... (RFC 3986, section 3.2, without user information).
-std::optional<Authority> parse_authority(std::string_view text, int default_port) {
+std::optional<Authority> parse_authority(std::string_view text, unsigned default_port) {
     std::string_view host = text;
     std::string_view port;
     const std::size_t bracket = text.starts_with('[') ? text.find(']') : 0;
@@ -198,22 +204,22 @@ std::optional<Authority> parse_authority(std::string_view text, int default_port
         if (!allowed) return {};
     }
     if (host.empty()) return {};
-    int number = default_port;
+    unsigned number = default_port;  // unsigned, since from_chars() would take a minus sign for a signed one
     if (!port.empty()) {
         const auto [end, trouble] = std::from_chars(port.data(), port.data() + port.size(), number);
-        if (trouble != std::errc{} || end != port.data() + port.size() || number < 0 || number > 65535) return {};
+        if (trouble != std::errc{} || end != port.data() + port.size() || number > 65535) return {};
     }
     return Authority{lower(host), number};
 }
 
 /// May a page of this origin connect to the host that it named? Its own may, since an attacker's page comes from
 /// elsewhere (RFC 6455, section 10.2); compared as whole hosts and ports, so that no prefix or suffix does.
-bool origin_is_allowed(const std::string& origin, const std::string& host, const std::vector<std::string>& allowed) {
+bool origin_is_allowed(const std::string& origin, std::string_view host, const std::vector<std::string>& allowed) {
     for (const std::string& entry : allowed) {
         if (entry == "*" || equal_ignoring_case(entry, origin)) return true;
     }
     std::string_view rest = origin;
-    int default_port = 80;
+    unsigned default_port = 80;
     if (lower(rest.substr(0, 7)) == "http://") {
         rest.remove_prefix(7);
     } else if (lower(rest.substr(0, 8)) == "https://") {
@@ -227,13 +233,26 @@ bool origin_is_allowed(const std::string& origin, const std::string& host, const
     return from && to && *from == *to;
 }
 
-/// A request's target: a path, or an absolute URI; no blanks, no controls, no fragment.
-bool is_target(std::string_view target) {
+/// A request's target: a path with its query, or an absolute URI, which has an authority before them.
+struct Target {
+    std::string_view authority;  ///< "" without one
+    std::string resource;
+};
+
+/// Nothing if it is neither, or holds blanks, controls or a fragment.
+std::optional<Target> parse_target(std::string_view target) {
     const bool visible =
         std::all_of(target.begin(), target.end(), [](char c) { return c > 0x20 && c < 0x7F && c != '#'; });
-    const bool absolute = lower(target.substr(0, 7)) == "http://" || lower(target.substr(0, 8)) == "https://" ||
-                          lower(target.substr(0, 5)) == "ws://" || lower(target.substr(0, 6)) == "wss://";
-    return visible && (target.starts_with('/') || absolute);
+    if (!visible) return {};
+    if (target.starts_with('/')) return Target{"", std::string(target)};
+    for (const std::string_view scheme : {"http://", "https://", "ws://", "wss://"}) {
+        if (lower(target.substr(0, scheme.size())) != scheme) continue;
+        target.remove_prefix(scheme.size());
+        const std::string_view authority = take_until(target, "/?");
+        if (!parse_authority(authority, 80)) return {};
+        return Target{authority, (target.starts_with('/') ? "" : "/") + std::string(target)};
+    }
+    return {};
 }
 
 std::string reason_phrase(int code) {
@@ -265,10 +284,10 @@ ServerHandshake::Status ServerHandshake::refuse(int code, std::string reason, st
         "{}"
         "Content-Type: text/plain; charset=utf-8\r\n"
         "Content-Length: {}\r\n"
-        "Connection: close\r\n"
+        "Connection: {}\r\n"
         "\r\n"
         "{}\n",
-        code, reason_phrase(code), more_fields, reason_.size() + 1, reason_);
+        code, reason_phrase(code), more_fields, reason_.size() + 1, code == 426 ? "Upgrade, close" : "close", reason_);
     return Status::refused;
 }
 
@@ -291,10 +310,11 @@ ServerHandshake::Status ServerHandshake::take(std::string_view& input) {
 
 ServerHandshake::Status ServerHandshake::judge() {
     const HttpHead& head = reader_.head();
-    const auto [method, target, version] = split_first_line(head.first_line);
+    const auto [method, target_text, version] = split_first_line(head.first_line);
 
     if (method != "GET") return refuse(400, "the method is not GET");
-    if (!is_target(target)) return refuse(400, "the request's target is not a path");
+    const std::optional<Target> target = parse_target(target_text);
+    if (!target) return refuse(400, "the request's target is not a path");
     if (!is_recent_http(version)) return refuse(400, "the version is not HTTP/1.1 or later");
     for (const char* once : {"host", "origin", "sec-websocket-key", "sec-websocket-version", "content-length"}) {
         if (head.count(once) > 1) return refuse(400, fmt::format("{} stands there more than once", once));
@@ -320,19 +340,17 @@ ServerHandshake::Status ServerHandshake::judge() {
     if (!decoded || decoded->size() != 16) return refuse(400, "Sec-WebSocket-Key is not 16 bytes in base64");
 
     const std::string* origin = head.find("origin");
-    if (origin != nullptr && !origin_is_allowed(*origin, *host, policy_->allowed_origins)) {
+    // An absolute target says itself to which host, and Host then does not count (RFC 9112, section 3.2.2).
+    const std::string_view to = target->authority.empty() ? std::string_view(*host) : target->authority;
+    if (origin != nullptr && !origin_is_allowed(*origin, to, policy_->allowed_origins)) {
         return refuse(403, "pages of this origin may not connect here");
     }
 
     // One of ours that the client named, and nothing unasked (section 4.2.2, item 5).
-    const std::vector<std::string> offered = head.list("sec-websocket-protocol");
-    for (std::size_t i = 0; i < offered.size(); ++i) {
-        if (!is_token(offered[i])) return refuse(400, "Sec-WebSocket-Protocol holds what is not a token");
-        if (std::find(offered.begin(), offered.begin() + static_cast<long>(i), offered[i]) !=
-            offered.begin() + static_cast<long>(i)) {
-            return refuse(400, "Sec-WebSocket-Protocol names one twice");
-        }
-    }
+    std::vector<std::string> offered = head.list("sec-websocket-protocol");
+    if (!std::all_of(offered.begin(), offered.end(), is_token))
+        return refuse(400, "Sec-WebSocket-Protocol holds what is not a token");
+    if (has_duplicates(offered)) return refuse(400, "Sec-WebSocket-Protocol names one twice");
     for (const std::string& ours : policy_->subprotocols) {
         if (std::find(offered.begin(), offered.end(), ours) != offered.end()) {
             agreement_.subprotocol = ours;
@@ -340,16 +358,16 @@ ServerHandshake::Status ServerHandshake::judge() {
         }
     }
 
-    bool client_bits_offered = false;
+    std::string deflate_answer;
     for (const std::string& element : head.list("sec-websocket-extensions")) {
         const std::optional<Extension> extension = parse_extension(element);
         if (!extension) return refuse(400, "Sec-WebSocket-Extensions is malformed");
         if (!agreement_.deflate && policy_->deflate) {
-            agreement_.deflate = accept_offer(*extension, *policy_->deflate, client_bits_offered);
+            agreement_.deflate = accept_offer(*extension, *policy_->deflate, deflate_answer);
         }
     }
 
-    agreement_.resource = target;
+    agreement_.resource = target->resource;
     status_code_ = 101;
     response_ = fmt::format(
         "HTTP/1.1 101 Switching Protocols\r\n"
@@ -359,10 +377,7 @@ ServerHandshake::Status ServerHandshake::judge() {
         accept_value(*key));
     if (!agreement_.subprotocol.empty())
         response_ += fmt::format("Sec-WebSocket-Protocol: {}\r\n", agreement_.subprotocol);
-    if (agreement_.deflate) {
-        response_ += fmt::format("Sec-WebSocket-Extensions: {}\r\n",
-                                 format_parameters(*agreement_.deflate, client_bits_offered));
-    }
+    if (agreement_.deflate) response_ += fmt::format("Sec-WebSocket-Extensions: {}\r\n", deflate_answer);
     response_ += "\r\n";
     return Status::accepted;
 }
@@ -373,7 +388,8 @@ ClientHandshake::ClientHandshake(ClientWishes wishes) : wishes_(std::move(wishes
     const auto printable = [](std::string_view text) {
         return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
     };
-    if (!is_target(wishes_.resource)) throw std::invalid_argument("the resource must begin with / and hold no blanks");
+    if (!wishes_.resource.starts_with('/') || !parse_target(wishes_.resource))
+        throw std::invalid_argument("the resource must begin with / and hold no blanks");
     if (wishes_.host.empty() || !printable(wishes_.host))
         throw std::invalid_argument("the host can't stand in a request");
     if (!printable(wishes_.origin)) throw std::invalid_argument("the origin can't stand in a request");
@@ -392,6 +408,7 @@ ClientHandshake::ClientHandshake(ClientWishes wishes) : wishes_(std::move(wishes
         if (!is_token(name)) throw std::invalid_argument("a subprotocol's name is not a token");
         names += (names.empty() ? "" : ", ") + name;
     }
+    if (has_duplicates(wishes_.subprotocols)) throw std::invalid_argument("a subprotocol is offered twice");
     if (!names.empty()) request_ += fmt::format("Sec-WebSocket-Protocol: {}\r\n", names);
     if (wishes_.deflate) request_ += fmt::format("Sec-WebSocket-Extensions: {}\r\n", format_offer(*wishes_.deflate));
     request_ += "\r\n";

@@ -84,7 +84,7 @@ struct ClientWishes {
 
 /// What both sides have agreed on.
 struct Agreement {
-    std::string resource;  ///< the request's target
+    std::string resource;  ///< path and query
     std::string subprotocol;
     std::optional<DeflateParameters> deflate;
 };

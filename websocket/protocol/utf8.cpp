@@ -1,5 +1,6 @@
 #include "websocket/protocol/utf8.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -7,80 +8,73 @@ namespace websocket {
 
 namespace {
 
-template <typename Word>
-Word load(const char* bytes) {
-    Word word;
-    std::memcpy(&word, bytes, sizeof word);  // the compiler makes one instruction of it
-    return word;
+// The state machine of RFC 3629, section 4. A state is what may come next; its number is six times its place, since
+// that is where a byte's row, one 64-bit word, holds the number of the state that follows. One step is one shift.
+enum State : std::uint8_t {
+    wrong = 0,  // and wrong it stays: the lowest six bits of every row are 0
+    whole = Utf8::whole,
+    one_more = 12,  // any continuation byte, 80 to BF, and the character is whole
+    two_more = 18,
+    three_more = 24,
+    after_e0 = 30,  // A0 to BF: what is less would be overlong
+    after_ed = 36,  // 80 to 9F: what is more would be a surrogate
+    after_f0 = 42,  // 90 to BF: what is less would be overlong
+    after_f4 = 48,  // 80 to 8F: what is more would lie above U+10FFFF
+};
+
+constexpr std::uint64_t row(unsigned byte) {
+    const auto from = [](State state, State next) { return std::uint64_t{next} << state; };
+    if (byte < 0x80) return from(whole, whole);
+    if (byte < 0xC0) {
+        return from(one_more, whole) | from(two_more, one_more) | from(three_more, two_more) |
+               from(after_e0, byte >= 0xA0 ? one_more : wrong) | from(after_ed, byte < 0xA0 ? one_more : wrong) |
+               from(after_f0, byte >= 0x90 ? two_more : wrong) | from(after_f4, byte < 0x90 ? two_more : wrong);
+    }
+    if (byte < 0xC2 || byte > 0xF4) return 0;
+    if (byte < 0xE0) return from(whole, one_more);
+    if (byte < 0xF0) return from(whole, byte == 0xE0 ? after_e0 : byte == 0xED ? after_ed : two_more);
+    return from(whole, byte == 0xF0 ? after_f0 : byte == 0xF4 ? after_f4 : three_more);
 }
 
-/// How many of the bytes are ASCII before the first that is not, in steps of 32.
-std::size_t skip_ascii(const char* bytes, std::size_t count) {
-    constexpr std::uint64_t high_bits = 0x8080808080808080;
-    std::size_t done = 0;
-    while (count - done >= 32) {
-        const char* at = bytes + done;
-        const std::uint64_t any = load<std::uint64_t>(at) | load<std::uint64_t>(at + 8) | load<std::uint64_t>(at + 16) |
-                                  load<std::uint64_t>(at + 24);
-        if ((any & high_bits) != 0) break;
-        done += 32;
-    }
-    return done;
+constexpr std::array<std::uint64_t, 256> rows = [] {
+    std::array<std::uint64_t, 256> all{};
+    for (unsigned byte = 0; byte < 256; ++byte)
+        all[byte] = row(byte);
+    return all;
+}();
+
+std::uint64_t step(std::uint64_t state, const char* bytes, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+        state = rows[static_cast<std::uint8_t>(bytes[i])] >> (state & 63U);
+    return state & 63U;
 }
 
-constexpr bool continues(std::uint8_t byte) { return (byte & 0xC0U) == 0x80U; }
-
-/// The length of the three-byte characters at the beginning: Korean, Chinese and Japanese text is made of them.
-std::size_t skip_three_byte(const char* bytes, std::size_t count) {
-    std::size_t done = 0;
-    while (count - done >= 3) {
-        const auto first = static_cast<std::uint8_t>(bytes[done]);
-        const auto second = static_cast<std::uint8_t>(bytes[done + 1]);
-        const auto third = static_cast<std::uint8_t>(bytes[done + 2]);
-        // E1 to EC, EE and EF may be followed by any two continuation bytes; E0 and ED are left to accept_byte().
-        const bool plain = (first & 0xF0U) == 0xE0U && first != 0xE0 && first != 0xED;
-        if (!plain || !continues(second) || !continues(third)) break;
-        done += 3;
+bool is_ascii(const char* bytes, std::size_t words) {
+    std::uint64_t any = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes + 8 * i, sizeof word);  // the compiler makes one instruction of it
+        any |= word;
     }
-    return done;
+    return (any & 0x8080808080808080U) == 0;
 }
 
 }  // namespace
 
-bool Utf8::accept_byte(std::uint8_t byte) {
-    if (missing_ > 0) {
-        if (byte < least_ || byte > most_) return false;
-        --missing_;
-        least_ = 0x80;
-        most_ = 0xBF;
-        return true;
-    }
-    if (byte < 0x80) return true;
-    // The table of RFC 3629, section 4: what may come second depends on what comes first.
-    if (byte < 0xC2 || byte > 0xF4) return false;
-    missing_ = byte < 0xE0 ? 1 : byte < 0xF0 ? 2 : 3;
-    least_ = byte == 0xE0 ? 0xA0 : byte == 0xF0 ? 0x90 : 0x80;
-    most_ = byte == 0xED ? 0x9F : byte == 0xF4 ? 0x8F : 0xBF;
-    return true;
-}
-
 bool Utf8::accept(std::string_view piece) {
     const char* at = piece.data();
-    const char* end = at + piece.size();
-    while (at < end) {
-        if (missing_ == 0) {
-            const auto byte = static_cast<std::uint8_t>(*at);
-            if (byte < 0x80) {
-                at += skip_ascii(at, static_cast<std::size_t>(end - at));
-            } else if (byte >= 0xE0 && byte < 0xF0) {
-                at += skip_three_byte(at, static_cast<std::size_t>(end - at));
-            }
-            if (at == end) break;
-        }
-        if (!accept_byte(static_cast<std::uint8_t>(*at))) return false;
-        ++at;
+    std::size_t left = piece.size();
+    std::uint64_t state = state_;
+    // ASCII is passed over by the block, and everything else goes through the machine.
+    for (; left >= 32; at += 32, left -= 32) {
+        if (state != whole || !is_ascii(at, 4)) state = step(state, at, 32);
     }
-    return true;
+    for (; left >= 8; at += 8, left -= 8) {
+        if (state != whole || !is_ascii(at, 1)) state = step(state, at, 8);
+    }
+    state = step(state, at, left);
+    state_ = static_cast<std::uint8_t>(state);
+    return state != wrong;
 }
 
 bool is_utf8(std::string_view text) {

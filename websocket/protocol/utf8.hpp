@@ -14,16 +14,14 @@ public:
     bool accept(std::string_view piece);
 
     /// True if the text so far ends with a whole character.
-    bool complete() const { return missing_ == 0; }
+    bool complete() const { return state_ == whole; }
 
-    void reset() { *this = Utf8(); }
+    void reset() { state_ = whole; }
+
+    static constexpr std::uint8_t whole = 6;
 
 private:
-    bool accept_byte(std::uint8_t byte);
-
-    std::uint8_t missing_ = 0;   // continuation bytes that the character begun still needs
-    std::uint8_t least_ = 0x80;  // the range that the next of them must be in
-    std::uint8_t most_ = 0xBF;
+    std::uint8_t state_ = whole;  // see utf8.cpp
 };
 
 /// True if a whole text is UTF-8.

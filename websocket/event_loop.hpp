@@ -1,0 +1,101 @@
+#pragma once
+// Readiness of many descriptors in one thread: epoll(7) on Linux, kqueue(2) on macOS and BSD, with one face.
+// Level-triggered: what is not read now is reported again.
+
+#include "common/call.hpp"
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#else
+#include <sys/event.h>
+#endif
+
+class EventLoop {
+public:
+    struct Ready {
+        int fd;
+        bool readable;  ///< recv() or accept() will not block: bytes, the end, a connection, or an error that it tells
+        bool writable;
+    };
+
+    EventLoop();
+    ~EventLoop() { ::close(queue_); }
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+
+    /// Begins to watch a descriptor for reading. close() ends it (of the last descriptor of a socket: epoll(7), Q6).
+    void add(int fd);
+
+    /// Changes what a descriptor is watched for; was_reading and was_writing: what it has been until now.
+    void change(int fd, bool was_reading, bool was_writing, bool reading, bool writing);
+
+    /// Waits until something is ready, at most for so many milliseconds (-1: for ever). Valid until the next call.
+    std::span<const Ready> wait(int milliseconds);
+
+private:
+    static constexpr int at_a_time = 256;
+    int queue_;
+    std::array<Ready, at_a_time> ready_{};
+#ifdef __linux__
+    std::array<epoll_event, at_a_time> events_{};
+#else
+    std::array<struct kevent, at_a_time> events_{};
+#endif
+};
+
+#ifdef __linux__
+
+inline EventLoop::EventLoop() : queue_(CALL(epoll_create1(EPOLL_CLOEXEC))) {}
+
+inline void EventLoop::add(int fd) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    CALL(epoll_ctl(queue_, EPOLL_CTL_ADD, fd, &event));
+}
+
+inline void EventLoop::change(int fd, bool, bool, bool reading, bool writing) {
+    epoll_event event{.events = (reading ? EPOLLIN : 0U) | (writing ? EPOLLOUT : 0U), .data = {.fd = fd}};
+    CALL(epoll_ctl(queue_, EPOLL_CTL_MOD, fd, &event));
+}
+
+inline std::span<const EventLoop::Ready> EventLoop::wait(int milliseconds) {
+    const int count = CALL(epoll_wait(queue_, events_.data(), at_a_time, milliseconds));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+        const unsigned events = events_[i].events;
+        // Errors and hang-ups are reported whether asked for or not, and recv() tells them.
+        ready_[i] = {events_[i].data.fd, (events & ~unsigned{EPOLLOUT}) != 0, (events & EPOLLOUT) != 0};
+    }
+    return {ready_.data(), static_cast<std::size_t>(count)};
+}
+
+#else
+
+inline EventLoop::EventLoop() : queue_(CALL(kqueue())) {}
+
+inline void EventLoop::add(int fd) { change(fd, false, false, true, false); }
+
+inline void EventLoop::change(int fd, bool was_reading, bool was_writing, bool reading, bool writing) {
+    // Reading and writing are two filters, each added or deleted for itself.
+    std::array<struct kevent, 2> changes{};
+    int count = 0;
+    if (reading != was_reading) EV_SET(&changes[count++], fd, EVFILT_READ, reading ? EV_ADD : EV_DELETE, 0, 0, nullptr);
+    if (writing != was_writing)
+        EV_SET(&changes[count++], fd, EVFILT_WRITE, writing ? EV_ADD : EV_DELETE, 0, 0, nullptr);
+    if (count > 0) CALL(kevent(queue_, changes.data(), count, nullptr, 0, nullptr));
+}
+
+inline std::span<const EventLoop::Ready> EventLoop::wait(int milliseconds) {
+    const timespec limit{milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    const int count = CALL(kevent(queue_, nullptr, 0, events_.data(), at_a_time, milliseconds < 0 ? nullptr : &limit));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+        const bool writable = events_[i].filter == EVFILT_WRITE;
+        ready_[i] = {static_cast<int>(events_[i].ident), !writable, writable};
+    }
+    return {ready_.data(), static_cast<std::size_t>(count)};
+}
+
+#endif
