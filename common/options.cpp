@@ -55,6 +55,7 @@ void assign(const Option& option, const std::string& value) {
         **number = parse_number(value, option.least, option.most, fmt::format("--{}", option.name));
     }
     if (auto* const* text = std::get_if<std::string*>(&option.target)) **text = value;
+    if (auto* const* text = std::get_if<std::optional<std::string>*>(&option.target)) **text = value;
 }
 
 std::string usage(const char* name, const Program& program, const std::vector<Known>& table) {

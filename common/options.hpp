@@ -2,6 +2,7 @@
 // The options that every program takes, and those of its own. getopt_long(3) parses.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -12,12 +13,12 @@ constexpr std::uint16_t default_port = 7000;
 /// What the program talks through, and so which of --host, --port and --path it takes.
 enum class Endpoint { none, network, unix_path };
 
-/// An option of one program's own. The target holds the default, which --help shows.
+/// An option of one program's own. The target holds the default, which --help shows; an optional one has none.
 struct Option {
     const char* name;      ///< "idle" for --idle
     const char* argument;  ///< "SECONDS"; nullptr: a flag
     const char* help;
-    std::variant<bool*, long*, std::string*> target;
+    std::variant<bool*, long*, std::string*, std::optional<std::string>*> target;
     long least = 0;  ///< for a number: the range that is accepted
     long most = 1'000'000'000;
 };

@@ -13,6 +13,7 @@
 #include "common/options.hpp"
 #include "common/stream.hpp"
 #include "websocket/protocol/connection.hpp"
+#include "websocket/protocol/explain.hpp"
 #include "websocket/protocol/handshake.hpp"
 
 #include <fmt/core.h>
@@ -48,22 +49,6 @@ Agreement upgrade(int connection, const ClientWishes& wishes, std::string& frame
     }
 }
 
-std::string bytes_of_hex(std::string_view text) {
-    std::string bytes;
-    int digits = 0;
-    unsigned value = 0;
-    for (const char c : text) {
-        if (c == ' ') continue;
-        const std::string_view alphabet = "0123456789abcdefABCDEF";
-        const size_t digit = alphabet.find(c);
-        if (digit == std::string_view::npos) throw UsageError("/binary takes hexadecimal digits, two a byte");
-        value = value * 16 + static_cast<unsigned>(digit < 16 ? digit : digit - 6);
-        if (++digits % 2 == 0) bytes += static_cast<char>(value & 0xFFU);
-    }
-    if (digits % 2 != 0) throw UsageError("/binary takes hexadecimal digits, two a byte");
-    return bytes;
-}
-
 /// The conversation: what waits to be sent, and how much has come back.
 struct Echo {
     Buffer output;
@@ -73,6 +58,9 @@ struct Echo {
     bool unterminated = false;  // the last line of the input had no newline: nor has what we print for it
     size_t sent = 0;            // messages
     size_t received = 0;
+    bool frames = false;  // tell each frame
+    FrameTeller incoming{"server -> client"};
+    FrameTeller outgoing{"client -> server"};
 
     Echo(const std::optional<DeflateParameters>& deflate, bool with_commands)
         : peer(Role::client, output, Connection::default_limits(), deflate), commands(with_commands) {}
@@ -108,7 +96,7 @@ void take_input(Echo& echo, std::string& line, std::string_view piece) {
         line += piece.substr(0, end);
         try {
             send_line(echo, line);
-        } catch (const UsageError& error) {
+        } catch (const std::exception& error) {  // a wrong command: said, and nothing sent
             complain(error);
         }
         line.clear();
@@ -138,13 +126,23 @@ void print_events(Echo& echo) {
     }
 }
 
+void receive(Echo& echo, char* bytes, size_t count) {
+    if (echo.frames) fmt::print(stderr, "{}", echo.incoming.take({bytes, count}));  // before they are unmasked in place
+    echo.peer.receive(bytes, count);
+    print_events(echo);
+}
+
+void note_sent(Echo& echo, size_t count) {
+    if (echo.frames) fmt::print(stderr, "{}", echo.outgoing.take({echo.output.data(), count}));
+    echo.output.drop_front(count);
+}
+
 /// Sends lines and prints what comes, each as soon as it can; never waits for one side only (see tcp/echo_client.cpp).
 void exchange(int connection, Echo& echo, std::string first_frames) {
     std::string line;  // what has been read of the input and is no whole line yet
     bool more_input = true;
     auto deadline = Clock::time_point::max();  // for the server's answer to our Close
-    echo.peer.receive(first_frames.data(), first_frames.size());
-    print_events(echo);
+    receive(echo, first_frames.data(), first_frames.size());
 
     char buffer[65536];
     while (!echo.peer.finished()) {
@@ -163,12 +161,11 @@ void exchange(int connection, Echo& echo, std::string first_frames) {
         if ((watched[0].revents & ~POLLOUT) != 0) {
             const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0));
             if (received == 0) break;
-            echo.peer.receive(buffer, static_cast<size_t>(received));
-            print_events(echo);
+            receive(echo, buffer, static_cast<size_t>(received));
         }
         if ((watched[0].revents & POLLOUT) != 0) {
             const ssize_t sent = TRY(send(connection, echo.output.data(), echo.output.size(), MSG_DONTWAIT));
-            if (sent > 0) echo.output.drop_front(static_cast<size_t>(sent));
+            if (sent > 0) note_sent(echo, static_cast<size_t>(sent));
         }
         if (watched[1].revents != 0) {
             const ssize_t count = CALL(read(STDIN_FILENO, buffer, sizeof buffer));
@@ -180,9 +177,12 @@ void exchange(int connection, Echo& echo, std::string first_frames) {
 }
 
 /// After the Close frames the server ends the TCP connection; a client waits for it a while (RFC 6455, section 7.1.1).
-void hang_up(int connection, const Echo& echo) {
+void hang_up(int connection, Echo& echo) {
     limit_waiting(connection, 2);
-    if (!echo.output.empty()) send_all(connection, echo.output.data(), echo.output.size());
+    if (!echo.output.empty()) {
+        send_all(connection, echo.output.data(), echo.output.size());
+        note_sent(echo, echo.output.size());
+    }
     char rest[4096];
     while (TRY(recv(connection, rest, sizeof rest, 0)) > 0) {
     }
@@ -205,6 +205,7 @@ int main(int argc, char** argv) try {
     std::string subprotocols;
     bool deflate = false;
     bool plain = false;
+    bool frames = false;
     const Options options = parse_options(
         argc, argv,
         {.summary = "WebSocket echo client: sends each line of standard input as a message and prints what comes back.",
@@ -212,6 +213,7 @@ int main(int argc, char** argv) try {
                   {"origin", "ORIGIN", "say that a page of there is asking, as browsers do", &wishes.origin},
                   {"subprotocol", "NAMES", "subprotocols to offer, with commas between", &subprotocols},
                   {"deflate", nullptr, "offer compression (permessage-deflate)", &deflate},
+                  {"frames", nullptr, "tell each frame, both ways, to the bit", &frames},
                   {"plain", nullptr, "send lines that begin with / like all others", &plain}}});
     wishes.subprotocols = split_at_commas(subprotocols);
     if (deflate) wishes.deflate.emplace();
@@ -222,6 +224,7 @@ int main(int argc, char** argv) try {
     std::string first_frames;
     const Agreement agreement = upgrade(connection, wishes, first_frames);
     Echo echo(agreement.deflate, !plain);
+    echo.frames = frames;
     exchange(connection, echo, first_frames);
     const Closing closing = echo.peer.closing();
     if (closing.clean) hang_up(connection, echo);

@@ -1,0 +1,208 @@
+#include "websocket/protocol/explain.hpp"
+
+#include "common/errors.hpp"
+#include "websocket/protocol/close_code.hpp"
+#include "websocket/protocol/utf8.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace websocket {
+
+std::string hex(std::string_view bytes) {
+    std::string text;
+    for (const char byte : bytes)
+        text += fmt::format("{}{:02x}", text.empty() ? "" : " ", static_cast<unsigned char>(byte));
+    return text;
+}
+
+std::string bytes_of_hex(std::string_view text) {
+    std::string bytes;
+    int high = -1;  // the first digit of a byte
+    for (const char c : text) {
+        const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        if (!digit) {
+            if (std::string_view(" \t\r\n:,").find(c) == std::string_view::npos) {
+                throw std::invalid_argument(fmt::format("'{}' is no hexadecimal digit", escaped({&c, 1})));
+            }
+            if (high != -1) throw std::invalid_argument("a byte has one hexadecimal digit, expected two");
+            continue;
+        }
+        const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+        if (high == -1) {
+            high = value;
+        } else {
+            bytes += static_cast<char>(high * 16 + value);
+            high = -1;
+        }
+    }
+    if (high != -1) throw std::invalid_argument("a byte has one hexadecimal digit, expected two");
+    return bytes;
+}
+
+const char* close_code_meaning(unsigned code) {
+    switch (code) {
+        case 1000:
+            return "normal closure";
+        case 1001:
+            return "going away";
+        case 1002:
+            return "protocol error";
+        case 1003:
+            return "unsupported data";
+        case 1005:
+            return "no code was sent; must not travel";
+        case 1006:
+            return "no Close frame was sent; must not travel";
+        case 1007:
+            return "invalid payload data";
+        case 1008:
+            return "policy violation";
+        case 1009:
+            return "message too big";
+        case 1010:
+            return "an extension is missing";
+        case 1011:
+            return "internal error";
+        case 1012:
+            return "service restart";
+        case 1013:
+            return "try again later";
+        case 1014:
+            return "bad gateway";
+        case 1015:
+            return "TLS failed; must not travel";
+        default:
+            break;
+    }
+    if (code >= 3000 && code < 4000) return "registered by a library or framework";
+    if (code >= 4000 && code < 5000) return "private use";
+    return "must not travel";
+}
+
+namespace {
+
+/// "1... ...." for the bits of a byte that a mask selects.
+std::string bits(unsigned byte, unsigned mask) {
+    std::string text;
+    for (unsigned bit = 0x80; bit != 0; bit >>= 1U) {
+        text += (mask & bit) == 0 ? '.' : (byte & bit) != 0 ? '1' : '0';
+        if (bit == 0x10) text += ' ';
+    }
+    return text;
+}
+
+std::string rule(const FrameHeader& header) {
+    if (is_control(header.opcode)) {
+        if (!header.fin) return "  !! a control frame must not be fragmented (5.5)\n";
+        if (header.length > most_control_bytes) return "  !! a control frame has at most 125 bytes (5.5)\n";
+    }
+    return "";
+}
+
+std::string length_form(const FrameHeader& header) {
+    if (header.length <= 125) return "the length itself";
+    return header.length <= 0xFFFF ? "the next 16 bits are the length" : "the next 64 bits are the length";
+}
+
+}  // namespace
+
+std::string FrameTeller::take(std::string_view bytes) {
+    std::string text;
+    while (!lost_ && (!bytes.empty() || in_payload_)) {
+        if (!in_payload_) {
+            head_ += bytes.front();
+            bytes.remove_prefix(1);
+            switch (parse_header(head_, header_).status) {
+                case HeaderStatus::incomplete:
+                    continue;
+                case HeaderStatus::complete:
+                    break;
+                case HeaderStatus::not_shortest:
+                    text += fmt::format(
+                        "{}: {}  !! the length is not in its shortest form (5.2); what follows can't be told\n", who_,
+                        hex(head_));
+                    lost_ = true;
+                    continue;
+                case HeaderStatus::too_long:
+                    text += fmt::format("{}: {}  !! the length has its top bit set (5.2); what follows can't be told\n",
+                                        who_, hex(head_));
+                    lost_ = true;
+                    continue;
+            }
+            in_payload_ = true;
+            missing_ = header_.length;
+            payload_.clear();
+        }
+        const std::size_t count = std::min<std::uint64_t>(missing_, bytes.size());
+        const std::size_t kept = std::min(count, shown - payload_.size());
+        payload_ += bytes.substr(0, kept);
+        bytes.remove_prefix(count);
+        missing_ -= count;
+        if (missing_ > 0) break;
+        text += tell();
+        head_.clear();
+        in_payload_ = false;
+    }
+    return text;
+}
+
+std::string FrameTeller::end() const {
+    if (lost_ || head_.empty()) return "";
+    if (!in_payload_) return fmt::format("{}: the header is not whole: {}", who_, hex(head_));
+    return fmt::format("{}: {} bytes of the payload are missing", who_, missing_);
+}
+
+std::string FrameTeller::tell() const {
+    const auto first = static_cast<std::uint8_t>(head_[0]);
+    const auto second = static_cast<std::uint8_t>(head_[1]);
+    const std::size_t extended = head_.size() - 2 - (header_.masked ? 4U : 0U);
+    std::string text =
+        fmt::format("{}: {} frame, {} bytes of payload\n", who_, opcode_name(header_.opcode), header_.length);
+    const auto line = [&](const std::string& bytes, const std::string& meaning) {
+        text += fmt::format("  {:<12} {}\n", bytes, meaning);
+    };
+    line(hex(head_.substr(0, 1)), bits(first, 0x80) + (header_.fin ? "  FIN: the message ends with this frame"
+                                                                   : "  FIN 0: more fragments follow (5.4)"));
+    line("", bits(first, 0x70) +
+                 (header_.rsv1 && !header_.rsv2 && !header_.rsv3 ? "  RSV1: the message is compressed (RFC 7692, 6)"
+                  : (first & 0x70U) != 0 ? "  RSV: !! set, and no extension that we know uses them (5.2)"
+                                         : "  RSV1 to RSV3: 0, no extension uses them"));
+    line("", bits(first, 0x0F) + fmt::format("  opcode {:X}: {}{}", first & 0x0FU, opcode_name(header_.opcode),
+                                             !is_known(header_.opcode)    ? ", !! which must fail the connection (5.2)"
+                                             : is_control(header_.opcode) ? " (5.5)"
+                                                                          : " (5.6)"));
+    line(hex(head_.substr(1, 1)), bits(second, 0x80) + (header_.masked ? "  MASK: as every frame of a client (5.3)"
+                                                                       : "  MASK 0: as every frame of a server (5.1)"));
+    line("", bits(second, 0x7F) + fmt::format("  {}: {}", second & 0x7FU, length_form(header_)));
+    if (extended > 0)
+        line(hex(head_.substr(2, extended)), fmt::format("length {}, in network byte order", header_.length));
+    if (header_.masked)
+        line(hex(head_.substr(2 + extended)), "masking key: byte i of the payload was XORed with byte i mod 4");
+
+    std::string plain = payload_;
+    if (header_.masked) apply_mask(plain.data(), plain.size(), header_.key);
+    const char* more = header_.length > shown ? " ..." : "";
+    const auto payload_lines = [&](const char* name, const std::string& bytes) {
+        for (std::size_t begin = 0; begin < bytes.size(); begin += 16) {
+            const bool last = begin + 16 >= bytes.size();
+            text += fmt::format("  {:<20} {}{}\n", begin == 0 ? name : "",
+                                hex(std::string_view(bytes).substr(begin, 16)), last ? more : "");
+        }
+    };
+    payload_lines(header_.masked ? "payload, masked" : "payload", payload_);
+    if (header_.masked) payload_lines("payload, unmasked", plain);
+    if (header_.opcode == Opcode::close && plain.size() >= 2) {
+        const unsigned code =
+            static_cast<unsigned>(static_cast<std::uint8_t>(plain[0])) << 8U | static_cast<std::uint8_t>(plain[1]);
+        text += fmt::format("  {:<20} {} ({}), reason \"{}\" (7.4)\n", "close code", code, close_code_meaning(code),
+                            escaped(std::string_view(plain).substr(2)));
+    } else if (!plain.empty() && header_.opcode != Opcode::binary && !header_.rsv1) {
+        text += fmt::format("  {:<20} \"{}\"{}\n", "as text", escaped(plain), more);
+    }
+    return text + rule(header_);
+}
+
+}  // namespace websocket
