@@ -206,6 +206,13 @@ std::vector<Event> look_for_changes() {
     return changes;
 }
 
+/// What has changed since the last call: others did it.
+std::vector<Event> meanwhile() {
+    std::vector<Event> events = look_for_changes();
+    for (Event& event : events) event.text += "  (meanwhile)";
+    return events;
+}
+
 // ---- --step
 
 void explain(const std::string& name) {
@@ -285,8 +292,8 @@ int chosen_fault(const std::string& name) {
 }
 
 std::string describe_result(const std::string& name, long result, int error) {
-    // getaddrinfo() has error numbers of its own and leaves errno alone, mostly.
-    if (name == "getaddrinfo" && result != 0 && error == 0) {
+    // These two have error numbers of their own and leaves errno alone, mostly.
+    if ((name == "getaddrinfo" || name == "getnameinfo") && result != 0 && error == 0) {
         return fmt::format("= {} ({})", result, gai_strerror(static_cast<int>(result)));
     }
     if (error == 0) return fmt::format("= {}", result);

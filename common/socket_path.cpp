@@ -28,7 +28,7 @@ std::string private_socket_path(const std::string& name) {
     }
     if (!S_ISDIR(status.st_mode) || status.st_uid != getuid() || (status.st_mode & 077U) != 0) {
         throw std::runtime_error(fmt::format(
-            "{} is not a directory that only you can enter: remove it, or name another socket with --path", directory));
+            "{} is not a directory that only you can enter: make it one (chmod 700), or name another socket with --path", directory));
     }
     return directory + "/" + name;
 }

@@ -82,7 +82,7 @@ void describe_tcp(int fd, SocketState& socket) {
         return;
     }
     int bytes = 0;
-    if (ioctl(fd, SIOCOUTQ, &bytes) == 0) socket.unacknowledged = bytes;
+    if (socket.state != "CLOSED" && ioctl(fd, SIOCOUTQ, &bytes) == 0) socket.unacknowledged = bytes;
 #else
     tcp_connection_info info{};
     socklen_t length = sizeof info;

@@ -64,7 +64,7 @@ int main(int argc, char** argv) try {
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));
-    const int reuse = 1;  // without it, a restart within a minute of the last client meets TIME_WAIT
+    const int reuse = 1;  // without it, a restart within a minute of hanging up on a client meets TIME_WAIT
     CALL(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse));
     CALL(bind(listener, address.get(), address.length()));
     CALL(listen(listener, SOMAXCONN));

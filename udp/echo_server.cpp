@@ -27,9 +27,9 @@ int main(int argc, char** argv) try {
     char datagram[65536];  // more than any UDP datagram has: none is cut off
     for (;;) {
         Address client;
-        const ssize_t received =
-            CALL(recvfrom(endpoint, datagram, sizeof datagram, 0, client.out(), client.out_length()));
         try {
+            const ssize_t received =
+                CALL(recvfrom(endpoint, datagram, sizeof datagram, 0, client.out(), client.out_length()));
             CALL(sendto(endpoint, datagram, static_cast<size_t>(received), 0, client.get(), client.length()));
         } catch (const SocketError& error) {  // this client's trouble is not the next one's
             complain(error);

@@ -23,7 +23,7 @@ namespace {
 /// Is there a server behind this path, or anything else that is not ours to remove?
 bool in_use(const std::string& path, const Address& address) {
     struct stat status {};
-    CALL(lstat(path.c_str(), &status));
+    if (TRY(lstat(path.c_str(), &status)) == -1) return errno != ENOENT;  // gone: its owner has ended just now
     if (!S_ISSOCK(status.st_mode)) return true;
 
     const int probe = CALL(socket(AF_UNIX, SOCK_STREAM, 0));
@@ -39,7 +39,7 @@ void bind_to_path(int listener, const std::string& path, const Address& address)
         CALL(bind(listener, address.get(), address.length()));
     } catch (const SocketError& error) {
         if (error.code().value() != EADDRINUSE || in_use(path, address)) throw;
-        CALL(unlink(path.c_str()));
+        TRY(unlink(path.c_str()));
         CALL(bind(listener, address.get(), address.length()));
     }
     remove_at_exit(path);
