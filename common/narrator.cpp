@@ -209,7 +209,8 @@ std::vector<Event> look_for_changes() {
 /// What has changed since the last call: others did it.
 std::vector<Event> meanwhile() {
     std::vector<Event> events = look_for_changes();
-    for (Event& event : events) event.text += "  (meanwhile)";
+    for (Event& event : events)
+        event.text += "  (meanwhile)";
     return events;
 }
 
@@ -352,12 +353,13 @@ bool announce(const Call& call) {
     const std::lock_guard lock(mutex);
     const std::string name = name_of(call);
     if (settings.trace || settings.step || log_file != -1) {
-        std::vector<Event> events = look_for_changes();
-        for (Event& event : events)
-            event.text += "  (meanwhile)";
+        std::vector<Event> events = meanwhile();
         events.push_back({"call", call.text, call_colour});
         tell(call, events);
-        if (settings.step) wait_for_reader(name);
+        if (settings.step) {
+            wait_for_reader(name);
+            tell(call, meanwhile());  // the world went on while the reader thought
+        }
     }
     const int fault = chosen_fault(name);
     injected = fault != 0;
