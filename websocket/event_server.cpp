@@ -118,6 +118,7 @@ Server::Server(int listener, int stop, const Settings& settings)
     : settings_(settings), listener_(listener), stop_(stop), input_(std::size_t{512} << 10U) {
     loop_.add(listener_);
     loop_.add(stop_);
+    now_ = milliseconds();
 }
 
 void Server::run() {
@@ -235,10 +236,11 @@ void Server::echo(Client& client) {
     Connection& peer = *client.peer;
     while (const auto event = peer.next()) {
         if (event->opcode != Opcode::text && event->opcode != Opcode::binary) continue;
-        output_.add_message(peer, event->opcode, event->payload);
-        const bool in_place =
-            event->payload.data() >= input_.data() && event->payload.data() < input_.data() + input_.size();
-        if (!in_place || output_.is_large()) flush(client);  // the connection's own buffer is gone at the next event
+        const bool refers = output_.add_message(peer, event->opcode, event->payload);
+        // What is in the connection's own buffer, instead of ours, is gone at the next event.
+        const auto offset = event->payload.data() - input_.data();
+        const bool ours = offset >= 0 && static_cast<std::size_t>(offset) < input_.size();
+        if ((refers && !ours) || output_.is_large()) flush(client);
     }
     flush(client);
     if (peer.finished()) leave(client);
@@ -342,7 +344,7 @@ void Server::set_timer(Client& client) {
 
 int Server::milliseconds_to_next_timer() const {
     if (timers_.empty()) return -1;
-    return static_cast<int>(std::clamp<std::int64_t>(timers_.top().at - milliseconds() + 1, 0, 60000));
+    return static_cast<int>(std::clamp<std::int64_t>(timers_.top().at - now_ + 1, 0, 60000));
 }
 
 void Server::run_timers() {

@@ -176,6 +176,7 @@ void Load::run() {
         started_ += settings_.in_flight;
         send_some(*client);
     }
+    if (started_ == 0) loop_.wait(static_cast<int>(settings_.seconds * 1000));  // nobody is asked, so nobody answers
     // When the time is over nothing more is sent, and what is on its way comes back.
     while (answered_ < started_) {
         for (const EventLoop::Ready& ready : loop_.wait(10000)) {
@@ -297,7 +298,8 @@ int main(int argc, char** argv) try {
         {.summary = "WebSocket load: sends messages over many connections and measures how they come back.",
          .more = {{"connections", "N", "how many at a time", &settings.connections, 1, 100'000},
                   {"size", "BYTES", "of a message", &settings.size, 0, 1 << 28},
-                  {"in-flight", "N", "messages on their way on each connection", &settings.in_flight, 1, 100'000},
+                  {"in-flight", "N", "messages on their way on each connection; 0: stay silent", &settings.in_flight, 0,
+                   100'000},
                   {"seconds", "S", "send for so long", &settings.seconds, 1, 86400},
                   {"messages", "N", "send so many in all; 0: until the time is over", &settings.messages, 0, 1L << 40},
                   {"kind", "KIND", "text, korean or binary", &settings.kind},

@@ -20,14 +20,20 @@ public:
     /// Where small things are appended: pongs, Close frames, handshakes.
     Buffer& buffer() { return buffer_; }
 
-    /// Adds a message to be sent as it came. Its bytes must stay where they are until the outbox is sent.
-    /// False if nothing can be sent to this peer any more.
+    /// Adds a message to be sent as it came; none, if nothing can be sent to this peer any more.
+    /// True if its bytes must stay where they are until the outbox is sent, false if they were copied.
     bool add_message(Connection& peer, Opcode opcode, std::string_view payload) {
         constexpr std::size_t worth_a_piece = 2048;
         std::array<char, most_header_bytes> header;
-        if (payload.size() < worth_a_piece || is_full()) return peer.send(opcode, payload);
+        if (payload.size() < worth_a_piece || is_full()) {
+            peer.send(opcode, payload);
+            return false;
+        }
         const std::size_t size = peer.message_header(opcode, payload.size(), header.data());
-        if (size == 0) return peer.send(opcode, payload);  // compressed, for instance
+        if (size == 0) {  // compressed, for instance
+            peer.send(opcode, payload);
+            return false;
+        }
         buffer_.append({header.data(), size});
         end_run();
         pieces_[count_++] = {payload.data(), payload.size()};

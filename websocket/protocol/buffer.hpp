@@ -47,7 +47,7 @@ public:
     }
 
 private:
-    void grow(std::size_t needed) {
+    [[gnu::noinline]] void grow(std::size_t needed) {
         const std::size_t capacity = capacity_ * 2 > needed ? capacity_ * 2 : needed;
         auto bytes = std::make_unique_for_overwrite<char[]>(capacity);
         if (size_ > 0) std::memcpy(bytes.get(), bytes_.get(), size_);

@@ -68,12 +68,11 @@ void Connection::receive(char* bytes, std::size_t count) {
     pings_ = 0;
 }
 
-std::optional<Event> Connection::next() {
+std::optional<Event> Connection::next_of_any_kind() {
     if (message_given_) {
         partial_.release();
         message_given_ = false;
     }
-    if (const auto event = next_small_message()) return event;
     while (!finished_) {
         if (!in_frame_ && !begin_frame()) break;
         const auto here = static_cast<std::size_t>(input_end_ - input_);
@@ -86,32 +85,6 @@ std::optional<Event> Connection::next() {
     if (!close_event_due_) return {};
     close_event_due_ = false;
     return Event{Opcode::close, closing_->reason};
-}
-
-/// The common case in few steps, as a server meets it: a whole message in one frame with a short length, all of it
-/// here. It does nothing that the general case would not do, and where anything is special leaves it to that.
-std::optional<Event> Connection::next_small_message() {
-    constexpr std::size_t header = 6;
-    const auto here = static_cast<std::size_t>(input_end_ - input_);
-    if (here < header || role_ != Role::server || finished_ || in_frame_ || head_size_ > 0) return {};
-    if (message_opcode_ != Opcode::continuation) return {};
-    const auto first = static_cast<std::uint8_t>(input_[0]);
-    const std::size_t length = static_cast<std::uint8_t>(input_[1]) ^ 0x80U;  // above 127 if it is not masked
-    const bool text = first == (0x80U | static_cast<unsigned>(Opcode::text));
-    const bool binary = first == (0x80U | static_cast<unsigned>(Opcode::binary));
-    if (!(text || binary) || length > 125 || here - header < length || length > limits_->message_bytes) return {};
-
-    MaskingKey key;
-    std::memcpy(key.data(), input_ + 2, key.size());
-    char* payload = input_ + header;
-    input_ += header + length;
-    apply_mask_to_few(payload, length, key);
-    const std::string_view message(payload, length);
-    if (text && !is_utf8(message)) {
-        fail(close_code::invalid_data, "a text message is not UTF-8");
-        return {};
-    }
-    return Event{text ? Opcode::text : Opcode::binary, message};
 }
 
 /// Reads a frame's header. False if it is not complete, or if the connection has failed because of it.

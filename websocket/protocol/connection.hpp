@@ -62,7 +62,10 @@ public:
     void receive(char* bytes, std::size_t count);
 
     /// The next event, or nothing when the bytes are used up or the connection is over.
-    std::optional<Event> next();
+    std::optional<Event> next() {
+        if (const auto event = next_small_message()) return event;
+        return next_of_any_kind();
+    }
 
     /// In the middle of a large message: where its next bytes may be received directly, saving a copy; else nothing.
     /// received_directly() then takes the place of receive().
@@ -122,6 +125,7 @@ private:
     struct Deflate;
 
     std::optional<Event> next_small_message();
+    std::optional<Event> next_of_any_kind();
     bool begin_frame();
     bool judge_start(const FrameHeader& header, unsigned length_form);
     bool judge_message(const FrameHeader& header);
@@ -170,5 +174,32 @@ private:
     bool pong_owed_ : 1 = false;  // control_ holds the payload of the last ping of a flood
     bool close_event_due_ : 1 = false;
 };
+
+/// The common case in few steps, and in line: a whole message in one frame with a short length. It does nothing that
+/// the general case would not do, and leaves to that whatever is special.
+inline std::optional<Event> Connection::next_small_message() {
+    const bool masked = role_ == Role::server;
+    const std::size_t header = masked ? 6 : 2;
+    const auto here = static_cast<std::size_t>(input_end_ - input_);
+    if (here < header || finished_ || in_frame_ || head_size_ > 0 || message_given_) return {};
+    if (message_opcode_ != Opcode::continuation) return {};
+    const auto first = static_cast<std::uint8_t>(input_[0]);
+    // Above 125 if it has a longer form, or if it is masked and should not be, or the other way round.
+    const std::size_t length = static_cast<std::uint8_t>(input_[1]) ^ (masked ? 0x80U : 0U);
+    const bool text = first == (0x80U | static_cast<unsigned>(Opcode::text));
+    const bool binary = first == (0x80U | static_cast<unsigned>(Opcode::binary));
+    if (!(text || binary) || length > 125 || here - header < length || length > limits_->message_bytes) return {};
+
+    char* payload = input_ + header;
+    MaskingKey key{};  // of an unmasked frame: zeros, which change nothing
+    if (masked) std::memcpy(key.data(), input_ + 2, key.size());
+    const bool ascii = apply_mask_to_few(payload, length, key) < 0x80;
+    input_ += header + length;
+    if (text && !ascii && !is_utf8({payload, length})) {
+        fail(close_code::invalid_data, "a text message is not UTF-8");
+        return {};
+    }
+    return Event{text ? Opcode::text : Opcode::binary, {payload, length}};
+}
 
 }  // namespace websocket

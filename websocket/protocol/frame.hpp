@@ -81,19 +81,28 @@ std::size_t write_header(const FrameHeader& header, char* out);
 /// position: how many bytes of this payload came before these.
 void apply_mask(char* bytes, std::size_t count, const MaskingKey& key, std::uint64_t position = 0);
 
-/// The same for a few bytes from the beginning of a payload, in line: with a call, the call would cost most.
-inline void apply_mask_to_few(char* bytes, std::size_t count, const MaskingKey& key) {
+/// The same for a few bytes from the beginning of a payload, in line: with a call, the call would cost most. Returns
+/// the bits that are set in any of the bytes then: below 0x80, they are ASCII.
+[[gnu::always_inline]] inline std::uint8_t apply_mask_to_few(char* bytes, std::size_t count, const MaskingKey& key) {
     std::uint32_t half;
     std::memcpy(&half, key.data(), sizeof half);
-    const std::uint64_t whole = std::uint64_t{half} << 32U | half;
-    for (; count >= 8; bytes += 8, count -= 8) {
-        std::uint64_t word;
+    std::uint64_t any = 0;
+    const auto mask_word = [&](auto word_key) {
+        auto word = word_key;
         std::memcpy(&word, bytes, sizeof word);
-        word ^= whole;
+        word ^= word_key;
         std::memcpy(bytes, &word, sizeof word);
-    }
-    for (std::size_t i = 0; i < count; ++i)
-        bytes[i] = static_cast<char>(static_cast<std::uint8_t>(bytes[i]) ^ key[i % 4]);
+        any |= word;
+        bytes += sizeof word;
+    };
+    for (; count >= 8; count -= 8)
+        mask_word(std::uint64_t{half} << 32U | half);
+    if ((count & 4U) != 0) mask_word(half);
+    for (std::size_t i = 0; i < (count & 3U); ++i)
+        mask_word(key[i]);
+    any |= any >> 32U;
+    any |= any >> 16U;
+    return static_cast<std::uint8_t>(any | any >> 8U);
 }
 
 /// A masking key that nobody can predict, from the system's random source by way of OpenSSL (section 5.3 and 10.3:

@@ -420,10 +420,40 @@ ClientHandshake::Status ClientHandshake::refuse(std::string reason) {
     return Status::refused;
 }
 
+namespace {
+
+/// How much of a refusal's body there is to be read (RFC 9112, section 6.3), as far as it is worth it.
+std::size_t body_length(const HttpHead& head) {
+    constexpr std::size_t most = 1024;
+    const auto [version, code, phrase] = split_first_line(head.first_line);
+    const bool final_status = code.size() == 3 && code[0] >= '2' && code[0] <= '5';
+    if (!final_status || code == "204" || code == "304" || head.count("transfer-encoding") > 0) return 0;
+    const std::string* length = head.find("content-length");
+    if (length == nullptr) return most;  // until the server closes
+    std::size_t count = 0;
+    std::from_chars(length->data(), length->data() + length->size(), count);
+    return std::min(count, most);
+}
+
+/// An answer that only announces another one (RFC 9110, section 15.2)?
+bool is_interim(const HttpHead& head) {
+    const std::string_view code = split_first_line(head.first_line)[1];
+    return code.size() == 3 && code[0] == '1' && code != "101";
+}
+
+}  // namespace
+
 ClientHandshake::Status ClientHandshake::take(std::string_view& input) {
-    constexpr std::size_t most_body = 1024;
     if (!refused_) {
-        switch (reader_.take(input)) {
+        HttpHeadReader::Status status = reader_.take(input);
+        while (status == HttpHeadReader::Status::complete && is_interim(reader_.head())) {
+            reader_ = HttpHeadReader();
+            status = reader_.take(input);
+        }
+        // Who does not speak HTTP at all may never come to an empty line.
+        const std::string& line = reader_.head().first_line;
+        if (!line.empty() && !line.starts_with("HTTP/")) return refuse("the server does not speak HTTP");
+        switch (status) {
             case HttpHeadReader::Status::incomplete:
                 return Status::incomplete;
             case HttpHeadReader::Status::too_large:
@@ -435,16 +465,12 @@ ClientHandshake::Status ClientHandshake::take(std::string_view& input) {
         }
         if (judge() == Status::accepted) return Status::accepted;
     }
-    // What the server says about it is worth reading to its end, where the length tells where that is.
-    std::size_t wanted = 0;
-    if (const std::string* length = reader_.head().find("content-length")) {
-        std::from_chars(length->data(), length->data() + length->size(), wanted);
-    }
-    const std::size_t room = std::min(wanted, most_body) - std::min(body_.size(), std::min(wanted, most_body));
-    const std::string_view piece = input.substr(0, room);
+    // What the server says about it is worth reading.
+    const std::size_t wanted = body_length(reader_.head());
+    const std::string_view piece = input.substr(0, wanted - body_.size());
     body_ += piece;
     input.remove_prefix(piece.size());
-    return body_.size() < std::min(wanted, most_body) ? Status::incomplete : Status::refused;
+    return body_.size() < wanted ? Status::incomplete : Status::refused;
 }
 
 ClientHandshake::Status ClientHandshake::judge() {

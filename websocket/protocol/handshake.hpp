@@ -134,13 +134,16 @@ public:
 
     const std::string& request() const { return request_; }
 
-    /// Takes bytes from the front of input. Behind accepted, what stays in input are the first frames.
+    /// Takes bytes from the front of input. Behind accepted, what stays in input are the first frames. Refused comes
+    /// with the end of what the server says about it, up to a kilobyte; where only the end of the connection tells
+    /// that, not at all: it is incomplete until then.
     Status take(std::string_view& input);
 
     const Agreement& agreement() const { return agreement_; }
     const HttpHead& response() const { return reader_.head(); }
 
-    /// Why it was refused; where the server answered with another status, its first line and the beginning of its body.
+    /// Why it was refused, with the first line and the beginning of the body that came instead; or, before accepted and
+    /// refused, what is missing.
     std::string reason() const;
 
 private:
