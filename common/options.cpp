@@ -122,6 +122,7 @@ Options parse_options(int argc, char** argv, const Program& program) {
     table.push_back({"help", nullptr, "print this", [&](const std::string&) { help = true; }});
 
     std::vector<option> known;
+    known.reserve(table.size() + 1);
     for (const Known& entry : table) {
         known.push_back({entry.name.c_str(), entry.argument != nullptr ? required_argument : no_argument, nullptr, 0});
     }

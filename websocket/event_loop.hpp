@@ -81,10 +81,10 @@ inline void EventLoop::add(int fd) { change(fd, false, false, true, false); }
 inline void EventLoop::change(int fd, bool was_reading, bool was_writing, bool reading, bool writing) {
     // Reading and writing are two filters, each added or deleted for itself.
     std::array<struct kevent, 2> changes{};
-    int count = 0;
-    if (reading != was_reading) EV_SET(&changes[count++], fd, EVFILT_READ, reading ? EV_ADD : EV_DELETE, 0, 0, nullptr);
-    if (writing != was_writing)
-        EV_SET(&changes[count++], fd, EVFILT_WRITE, writing ? EV_ADD : EV_DELETE, 0, 0, nullptr);
+    struct kevent* next = changes.data();
+    if (reading != was_reading) EV_SET(next++, fd, EVFILT_READ, reading ? EV_ADD : EV_DELETE, 0, 0, nullptr);
+    if (writing != was_writing) EV_SET(next++, fd, EVFILT_WRITE, writing ? EV_ADD : EV_DELETE, 0, 0, nullptr);
+    const int count = static_cast<int>(next - changes.data());
     if (count > 0) CALL(kevent(queue_, changes.data(), count, nullptr, 0, nullptr));
 }
 
