@@ -4,63 +4,87 @@
 # adding one file.
 
 CHAPTERS := tcp udp unix websocket
-PACKAGES := fmt libcrypto
+PACKAGES := fmt libcrypto zlib catch2
 
-# ---- What to build with: make CXX=clang++, make SANITIZE=address,undefined (or thread), make OPTIMIZE=1
+# ---- How to build: make CXX=clang++, make SANITIZE=address,undefined (or thread), make OPTIMIZE=1
 
+SYSTEM := $(shell uname)
 CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
-empty :=
-comma := ,
 SANITIZE :=
 OPTIMIZE :=
+comma := ,
 BUILD := build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))$(if $(OPTIMIZE),/optimized)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Werror=format-security $(if $(CI),-Werror)
-CXXFLAGS := $(if $(OPTIMIZE),-O2 -DNDEBUG,-O0) -g
-ALL_CXXFLAGS = -std=c++20 -I. $(WARNINGS) $(CXXFLAGS) $(PACKAGE_CFLAGS) $(SANITIZERS) -MMD -MP
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+CXXFLAGS := $(if $(OPTIMIZE),-O2 -DNDEBUG,-O0) -g
+
+# As many jobs at a time as there are cores, unless you say otherwise, as in make -j1.
+ifeq ($(MAKELEVEL),0)
+  MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
+endif
+ifneq ($(filter clean,$(MAKECMDGOALS)),)
+  .NOTPARALLEL:  # make clean test: first the one, then the other
+endif
 
 # ---- What there is
 
 # Programs that only one system can run say so in their name, and are left out on the others.
-LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp)
+LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp tests/bench/floor_server.cpp)
 BSD_ONLY := $(wildcard $(CHAPTERS:%=%/kqueue_*.cpp))
-FOREIGN := $(if $(filter Linux,$(shell uname)),$(BSD_ONLY),$(LINUX_ONLY))
+FOREIGN := $(if $(filter Linux,$(SYSTEM)),$(BSD_ONLY),$(LINUX_ONLY))
 
-PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp)))
 COMMON_SOURCES := $(wildcard common/*.cpp)
 PROTOCOL_SOURCES := $(wildcard websocket/protocol/*.cpp)
+PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp)))
 TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp)
-SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES)
-HEADERS := $(wildcard common/*.hpp websocket/*.hpp websocket/protocol/*.hpp tests/*.hpp tests/*/*.hpp)
+BENCH_SOURCES := $(wildcard tests/bench/*.cpp)
+SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES) $(BENCH_SOURCES)
+objects = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
 
 PROGRAMS := $(PROGRAM_SOURCES:%.cpp=$(BUILD)/%)
-objects = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
+MEASURING := $(patsubst %.cpp,$(BUILD)/%,$(BENCH_SOURCES))
 COMMON := $(BUILD)/libcommon.a
 PROTOCOL := $(BUILD)/libprotocol.a
 TESTS := $(BUILD)/tests/all
 
-# ---- Are the packages there? Asked once, and only where something is built.
+# ---- Is everything installed? Asked once, and only where something is built.
 
-ifneq ($(filter-out help clean format,$(or $(MAKECMDGOALS),programs)),)
-  ifneq ($(shell $(CXX) --version >/dev/null 2>&1 && pkg-config --exists $(PACKAGES) catch2 && echo yes),yes)
-    $(error A compiler or a library is missing (needed: $(CXX) pkg-config $(PACKAGES) catch2); run: sh scripts/setup)
-  endif
-  PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
-  PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES))
+PKG_CONFIG := pkg-config
+ifeq ($(SYSTEM),Darwin)  # where Homebrew keeps its OpenSSL apart from Apple's
+  PKG_CONFIG := PKG_CONFIG_PATH="$(shell brew --prefix)/opt/openssl@3/lib/pkgconfig:$$PKG_CONFIG_PATH" pkg-config
+endif
+GOALS := $(or $(MAKECMDGOALS),programs)
+BUILDS := $(filter-out help clean format check,$(GOALS))
+TOOLS := $(if $(BUILDS),$(firstword $(CXX)) pkg-config) \
+  $(if $(filter format check lint,$(GOALS)),clang-format clang-tidy shellcheck)
+MISSING := $(strip $(shell for tool in $(TOOLS); do command -v $$tool >/dev/null || echo $$tool; done; \
+  for package in $(if $(BUILDS),$(PACKAGES)); do $(PKG_CONFIG) --exists $$package 2>/dev/null || echo $$package; done))
+ifneq ($(MISSING),)
+  $(error not installed: $(MISSING); run: sh scripts/setup$(if $(filter clang% shellcheck,$(MISSING)), --dev))
+endif
+ifneq ($(BUILDS),)
+  PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+  PACKAGE_LIBS := $(shell $(PKG_CONFIG) --libs $(filter-out catch2,$(PACKAGES)))
   # Catch2 version 3 is a library with a main of its own; version 2 is one header, and tests/main.cpp makes the main.
-  CATCH_CFLAGS := $(shell pkg-config --cflags catch2)
-  CATCH_LIBS := $(shell pkg-config --exists catch2-with-main && pkg-config --libs catch2-with-main)
+  CATCH_LIBS := $(shell $(PKG_CONFIG) --exists catch2-with-main && $(PKG_CONFIG) --libs catch2-with-main)
 endif
 
 # ---- Building
 
+COMPILE := $(strip $(CXX) -std=c++20 -I. $(WARNINGS) $(CXXFLAGS) $(PACKAGE_CFLAGS) $(SANITIZERS))
+LINK := $(strip $(CXX) $(CXXFLAGS) $(SANITIZERS))
+
 .PHONY: programs tests
-programs: $(PROGRAMS) compile_commands.json
+programs: $(PROGRAMS) $(if $(filter build,$(BUILD)),compile_commands.json)
 tests: programs $(TESTS)
 
-$(PROGRAMS): $(BUILD)/%: $(BUILD)/objects/%.o $(PROTOCOL) $(COMMON)
+$(PROGRAMS) $(MEASURING): $(BUILD)/%: $(BUILD)/objects/%.o $(PROTOCOL) $(COMMON)
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -o $@ $^ $(PACKAGE_LIBS)
+	$(LINK) -o $@ $^ $(PACKAGE_LIBS)
+
+$(TESTS): $(call objects,$(TEST_SOURCES)) $(PROTOCOL) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(PACKAGE_LIBS) $(CATCH_LIBS)
 
 $(COMMON): $(call objects,$(COMMON_SOURCES))
 $(PROTOCOL): $(call objects,$(PROTOCOL_SOURCES))
@@ -68,63 +92,60 @@ $(COMMON) $(PROTOCOL):
 	@rm -f $@
 	ar rcs $@ $^
 
-$(TESTS): $(call objects,$(TEST_SOURCES)) $(PROTOCOL) $(COMMON)
+# -MMD writes down which headers a source includes; the last line of this part reads it the next time.
+$(call objects,$(SOURCES)): $(BUILD)/objects/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -o $@ $^ $(PACKAGE_LIBS) $(CATCH_LIBS)
+	$(COMPILE) -MMD -MP -c -o $@ $<
 
-$(call objects,$(TEST_SOURCES)): PACKAGE_CFLAGS += $(CATCH_CFLAGS)
-
-$(BUILD)/objects/%.o: %.cpp $(BUILD)/flags
-	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -c -o $@ $<
-
-# Another compiler or other flags build everything anew: the file changes when they do, and only then.
-FLAGS := $(CXX) $(WARNINGS) $(CXXFLAGS) $(SANITIZERS)
+# Another compiler or other flags build everything anew: this file changes when they do, and only then.
 .PHONY: always
 $(BUILD)/flags: always
 	@mkdir -p $(@D)
-	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+	@echo '$(COMPILE)' | cmp -s - $@ || echo '$(COMPILE)' >$@
 
 # For clangd and clang-tidy.
 compile_commands.json: $(BUILD)/flags Makefile $(SOURCES)
-	@{ echo '['; separator=''; for source in $(SOURCES); do \
-	  printf '%s{"directory": "%s", "file": "%s", "command": "%s"}' "$$separator" '$(CURDIR)' "$$source" \
-	    "$(CXX) $(filter-out -MMD -MP,$(ALL_CXXFLAGS)) -c $$source"; separator=',\n'; done; echo; echo ']'; } >$@
+	@separator='['; for source in $(SOURCES); do \
+	  printf '%s\n{"directory": "%s", "file": "%s", "command": "%s"}' "$$separator" '$(CURDIR)' "$$source" \
+	    "$(COMPILE) -c $$source"; separator=','; done >$@; printf '\n]\n' >>$@
 
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES)))
 
 # ---- Using
 
-.PHONY: help demo test bench-build format lint check check-macos clean
+.PHONY: help demo test bench-build format check lint check-macos clean
 help:
-	@echo 'make                                all programs, into build/'
-	@echo 'make demo [PAIR=udp/echo]           each pair once, both sides narrated'
-	@echo 'make test [ONLY="[tcp]"]            builds and runs every test (or those that Catch2 finds by ONLY)'
-	@echo 'make SANITIZE=address,undefined test    the same under sanitizers; also SANITIZE=thread'
-	@echo 'make CXX=clang++                    with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
-	@echo 'make bench-build                    what building costs'
-	@echo 'make format, make lint, make check  clang-format; clang-tidy; are the files formatted and the scripts sound?'
-	@echo 'make check-macos                    compiles everything for macOS (downloads a compiler from npm)'
-	@echo 'make clean                          removes build/'
+	@echo 'make                        all programs, into build/'
+	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line)'
+	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
+	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
+	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
+	@echo 'make bench-build            what building costs'
+	@echo 'make format                 lays out every file as .clang-format says'
+	@echo 'make check                  are the files laid out so, and the scripts sound?'
+	@echo 'make lint                   clang-tidy'
+	@echo 'make check-macos            compiles everything for macOS (with a compiler from npm)'
+	@echo 'make clean                  removes build/'
 
 demo: programs
-	@scripts/demo $(PAIR)
+	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(PAIR)
 
 test: tests
-	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) $(ONLY)
+	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) $(if $(ONLY),'$(ONLY)')
 
 bench-build:
-	@scripts/bench-build
+	@CXX='$(CXX)' scripts/bench-build $(PROGRAM_SOURCES)
 
+FORMATTED = $(shell find common $(CHAPTERS) tests -name '*.[ch]pp')
 format:
-	clang-format -i $(SOURCES) $(HEADERS)
+	clang-format -i $(FORMATTED)
 
 check:
-	clang-format --dry-run --Werror $(SOURCES) $(HEADERS)
-	shellcheck .ci/run $(wildcard scripts/*)
+	clang-format --dry-run --Werror $(FORMATTED)
+	shellcheck $$(grep -lE '^#!.*sh$$' .ci/run scripts/*)
 
 lint: compile_commands.json
-	@echo $(SOURCES) | xargs -n 1 -P 2 clang-tidy --quiet -p .
+	printf '%s\n' $(SOURCES) | xargs -n 1 -P 2 clang-tidy --quiet -p .
 
 check-macos:
 	@scripts/check-macos $(filter-out $(LINUX_ONLY),$(SOURCES)) $(BSD_ONLY)

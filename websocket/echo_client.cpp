@@ -30,16 +30,23 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace websocket;
 
+/// Milliseconds until then, for poll().
+int milliseconds_until(Clock::time_point time) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - Clock::now()).count();
+    return static_cast<int>(std::max<long>(left, 0));
+}
+
 /// Sends the request and reads the answer. What came behind it, the first frames, is left in frames.
-Agreement upgrade(int connection, const ClientWishes& wishes, std::string& frames) {
-    ClientHandshake handshake(wishes);
+Agreement upgrade(int connection, ClientHandshake& handshake, std::chrono::seconds patience, std::string& frames) {
     send_all(connection, handshake.request().data(), handshake.request().size());
-    const auto deadline = Clock::now() + std::chrono::seconds(10);
+    const auto deadline = Clock::now() + patience;
     char buffer[4096];
     for (;;) {
-        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-        if (wait <= 0 || !wait_until_readable(connection, wait))
-            throw std::runtime_error("no answer within 10 seconds");
+        if (!wait_until_readable(connection, milliseconds_until(deadline))) {
+            const bool silent = handshake.response().first_line.empty();
+            throw std::runtime_error(silent ? fmt::format("no answer within {} seconds", patience.count())
+                                            : handshake.reason());
+        }
         const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0));
         std::string_view input(buffer, static_cast<size_t>(received));
         const auto status = handshake.take(input);
@@ -81,6 +88,7 @@ void send_line(Echo& echo, const std::string& line) {
         const long number = code.empty() ? 1000 : parse_number(code, 1000, 4999, "/close");
         if (!may_travel(static_cast<unsigned>(number)))
             throw UsageError(fmt::format("/close {}: no code that may travel", number));
+        if (!is_utf8(reason)) throw UsageError("/close: the reason is not UTF-8");
         echo.peer.close(static_cast<std::uint16_t>(number), reason);
     } else {
         const bool hex = is("/binary");
@@ -91,20 +99,24 @@ void send_line(Echo& echo, const std::string& line) {
 
 /// Takes what was read of the input, and sends the lines that are whole; at its end also the last one as it is.
 void take_input(Echo& echo, std::string& line, std::string_view piece) {
-    const bool end_of_input = piece.empty();
-    for (size_t end; (end = piece.find('\n')) != std::string::npos; piece.remove_prefix(end + 1)) {
-        line += piece.substr(0, end);
+    const auto send_it = [&] {
         try {
             send_line(echo, line);
         } catch (const std::exception& error) {  // a wrong command: said, and nothing sent
             complain(error);
         }
         line.clear();
+    };
+    const bool end_of_input = piece.empty();
+    for (size_t end; (end = piece.find('\n')) != std::string::npos; piece.remove_prefix(end + 1)) {
+        line += piece.substr(0, end);
+        send_it();
     }
     line += piece;
-    if (end_of_input) {
-        echo.unterminated = !line.empty();
-        if (echo.unterminated) send_line(echo, line);
+    if (end_of_input && !line.empty()) {
+        const size_t sent = echo.sent;
+        send_it();
+        echo.unterminated = echo.sent > sent;
     }
 }
 
@@ -138,53 +150,64 @@ void note_sent(Echo& echo, size_t count) {
 }
 
 /// Sends lines and prints what comes, each as soon as it can; never waits for one side only (see tcp/echo_client.cpp).
-void exchange(int connection, Echo& echo, std::string first_frames) {
+void exchange(int connection, Echo& echo, std::chrono::seconds patience, std::string first_frames) {
     std::string line;  // what has been read of the input and is no whole line yet
     bool more_input = true;
-    auto deadline = Clock::time_point::max();  // for the server's answer to our Close
+    auto progress = Clock::now();  // when the server last took or returned something
     receive(echo, first_frames.data(), first_frames.size());
 
     char buffer[65536];
     while (!echo.peer.finished()) {
         // Close may overtake the answers in a server that sends from a queue: so first everything comes back.
         if (!more_input && echo.received >= echo.sent) echo.peer.close(close_code::normal);
-        if (echo.peer.close_sent()) deadline = std::min(deadline, Clock::now() + std::chrono::seconds(10));
 
         const bool unsent = !echo.output.empty();
         const bool listen_to_input = more_input && !echo.peer.close_sent() && echo.output.size() < sizeof buffer;
+        const bool users_turn = listen_to_input && !unsent;  // which has no time limit
         pollfd watched[] = {{connection, static_cast<short>(unsent ? POLLIN | POLLOUT : POLLIN), 0},
                             {listen_to_input ? STDIN_FILENO : -1, POLLIN, 0}};
-        const bool silent = CALL(poll(watched, 2, more_input && !echo.peer.close_sent() ? -1 : 10000)) == 0;
-        if (Clock::now() > deadline) throw std::runtime_error("the server does not answer our Close");
-        if (silent) echo.peer.close(close_code::normal);  // it does not return everything
+        CALL(poll(watched, 2, users_turn ? -1 : milliseconds_until(progress + patience)));
+        if (users_turn) progress = Clock::now();
 
         if ((watched[0].revents & ~POLLOUT) != 0) {
             const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0));
             if (received == 0) break;
+            const size_t before = echo.received;
             receive(echo, buffer, static_cast<size_t>(received));
+            if (echo.received > before && !echo.peer.close_sent()) progress = Clock::now();
         }
         if ((watched[0].revents & POLLOUT) != 0) {
             const ssize_t sent = TRY(send(connection, echo.output.data(), echo.output.size(), MSG_DONTWAIT));
-            if (sent > 0) note_sent(echo, static_cast<size_t>(sent));
+            if (sent > 0) {
+                note_sent(echo, static_cast<size_t>(sent));
+                progress = Clock::now();
+            }
         }
         if (watched[1].revents != 0) {
             const ssize_t count = CALL(read(STDIN_FILENO, buffer, sizeof buffer));
             more_input = count > 0;
             take_input(echo, line, {buffer, static_cast<size_t>(count)});
         }
+        if (Clock::now() >= progress + patience && !echo.peer.finished()) {
+            if (echo.peer.close_sent()) throw std::runtime_error("the server does not answer our Close");
+            echo.peer.close(close_code::normal);  // it does not return everything
+            progress = Clock::now();
+        }
     }
     echo.peer.end_of_input();
 }
 
-/// After the Close frames the server ends the TCP connection; a client waits for it a while (RFC 6455, section 7.1.1).
+/// Sends what is left: the answer to the server's Close, or our own where the server broke the rules. Then the server
+/// ends the TCP connection; a client waits for it a while (RFC 6455, section 7.1.1).
 void hang_up(int connection, Echo& echo) {
     limit_waiting(connection, 2);
     if (!echo.output.empty()) {
-        send_all(connection, echo.output.data(), echo.output.size());
-        note_sent(echo, echo.output.size());
+        const ssize_t sent = TRY(send(connection, echo.output.data(), echo.output.size(), 0));
+        if (sent > 0) note_sent(echo, static_cast<size_t>(sent));
     }
     char rest[4096];
-    while (TRY(recv(connection, rest, sizeof rest, 0)) > 0) {
+    const auto deadline = Clock::now() + std::chrono::seconds(2);
+    while (Clock::now() < deadline && TRY(recv(connection, rest, sizeof rest, 0)) > 0) {
     }
 }
 
@@ -206,6 +229,7 @@ int main(int argc, char** argv) try {
     bool deflate = false;
     bool plain = false;
     bool frames = false;
+    long patience = 10;
     const Options options = parse_options(
         argc, argv,
         {.summary = "WebSocket echo client: sends each line of standard input as a message and prints what comes back.",
@@ -214,30 +238,35 @@ int main(int argc, char** argv) try {
                   {"subprotocol", "NAMES", "subprotocols to offer, with commas between", &subprotocols},
                   {"deflate", nullptr, "offer compression (permessage-deflate)", &deflate},
                   {"frames", nullptr, "tell each frame, both ways, to the bit", &frames},
-                  {"plain", nullptr, "send lines that begin with / like all others", &plain}}});
+                  {"plain", nullptr, "send lines that begin with / like all others", &plain},
+                  {"patience", "SECONDS", "leave a server that keeps us waiting for so long", &patience, 1, 86400}}});
     wishes.subprotocols = split_at_commas(subprotocols);
     if (deflate) wishes.deflate.emplace();
-    const std::vector<Address> addresses = resolve(options.host, options.port, SOCK_STREAM);
     wishes.host = host_and_port(options.host, options.port);
+    ClientHandshake handshake(wishes);
+    const std::vector<Address> addresses = resolve(options.host, options.port, SOCK_STREAM);
 
     const int connection = connect_to_any(addresses);
     std::string first_frames;
-    const Agreement agreement = upgrade(connection, wishes, first_frames);
+    const Agreement agreement = upgrade(connection, handshake, std::chrono::seconds(patience), first_frames);
     Echo echo(agreement.deflate, !plain);
     echo.frames = frames;
-    exchange(connection, echo, first_frames);
+    exchange(connection, echo, std::chrono::seconds(patience), first_frames);
     const Closing closing = echo.peer.closing();
-    if (closing.clean) hang_up(connection, echo);
+    if (closing.code != close_code::abnormal) hang_up(connection, echo);
     CALL(close(connection));
 
     if (closing.code != close_code::normal || !closing.reason.empty()) {
-        fmt::print(stderr, "closed: {} {}\n", closing.code, escaped(closing.reason));
+        fmt::print(stderr, "closed: {}{}{}\n", closing.code, closing.reason.empty() ? "" : " ",
+                   escaped(closing.reason));
     }
     if (!closing.clean || echo.received < echo.sent) {
         throw std::runtime_error(fmt::format("the connection ended after {} of {} messages had come back{}",
                                              echo.received, echo.sent,
                                              closing.clean ? "" : ", and without a closing handshake"));
     }
+} catch (const std::invalid_argument& error) {  // a wish that can't stand in a request
+    return report_failure(UsageError(error.what()));
 } catch (const std::exception& error) {
     return report_failure(error);
 }

@@ -17,6 +17,9 @@
 #include "common/stream.hpp"
 #include "websocket/protocol/connection.hpp"
 #include "websocket/protocol/handshake.hpp"
+#include "websocket/protocol/text.hpp"
+
+#include <fmt/core.h>
 
 #include <chrono>
 #include <cstring>
@@ -142,6 +145,8 @@ int main(int argc, char** argv) try {
     patience.limits.message_bytes = static_cast<size_t>(message);
     ServerPolicy policy;
     if (!origin.empty()) policy.allowed_origins.push_back(origin);
+    if (!subprotocol.empty() && !is_token(subprotocol))
+        throw UsageError(fmt::format("--subprotocol {}: no token (RFC 9110, 5.6.2)", escaped(subprotocol)));
     if (!subprotocol.empty()) policy.subprotocols.push_back(subprotocol);
     if (!no_deflate) policy.deflate.emplace();
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();

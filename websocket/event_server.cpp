@@ -18,6 +18,7 @@
 #include "websocket/outbox.hpp"
 #include "websocket/protocol/connection.hpp"
 #include "websocket/protocol/handshake.hpp"
+#include "websocket/protocol/text.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -200,7 +201,9 @@ void Server::serve(Client& client) {
         const auto count = static_cast<std::size_t>(received);
         total += count;
 
-        if (client.unsent.empty()) client.since = now_;  // else it is its reading that we wait for
+        // What it sends shows that it is there; but of one that is to end its request, to read, or to answer our Close,
+        // that and nothing else is waited for.
+        if (client.peer && client.unsent.empty() && !client.peer->close_sent()) client.since = now_;
         client.asked = false;
         if (client.handshake) return shake_hands(client, bytes, count);
         if (room) {
@@ -226,6 +229,8 @@ void Server::shake_hands(Client& client, char* bytes, std::size_t count) {
     }
     client.peer.emplace(Role::server, output_.buffer(), settings_.limits, client.handshake->agreement().deflate);
     client.handshake.reset();
+    client.since = now_;
+    set_timer(client);
     // What came behind the request are the first frames.
     client.peer->receive(bytes + (count - input.size()), input.size());
     echo(client);
@@ -420,6 +425,8 @@ int main(int argc, char** argv) try {
                   {"closing", "SECONDS", "drop one that does not answer Close by then", &settings.closing, 1, 3600}}});
     settings.limits = {static_cast<std::size_t>(message), static_cast<std::uint32_t>(fragments)};
     if (!origin.empty()) settings.policy.allowed_origins.push_back(origin);
+    if (!subprotocol.empty() && !is_token(subprotocol))
+        throw UsageError(fmt::format("--subprotocol {}: no token (RFC 9110, 5.6.2)", escaped(subprotocol)));
     if (!subprotocol.empty()) settings.policy.subprotocols.push_back(subprotocol);
     if (!no_deflate) settings.policy.deflate.emplace();
     raise_descriptor_limit(settings.connections);

@@ -176,10 +176,11 @@ void Load::run() {
         started_ += settings_.in_flight;
         send_some(*client);
     }
-    if (started_ == 0) loop_.wait(static_cast<int>(settings_.seconds * 1000));  // nobody is asked, so nobody answers
     // When the time is over nothing more is sent, and what is on its way comes back.
-    while (answered_ < started_) {
-        for (const EventLoop::Ready& ready : loop_.wait(10000)) {
+    const bool silent = settings_.in_flight == 0;
+    while (silent ? !over_ : answered_ < started_) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+        for (const EventLoop::Ready& ready : loop_.wait(silent ? static_cast<int>(std::max<long>(left, 0)) : 10000)) {
             Client& client = *clients_[static_cast<std::size_t>(ready.fd)];
             if (ready.readable) receive_some(client);
             if (client.allowed > 0) send_some(client);
