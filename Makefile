@@ -74,9 +74,10 @@ endif
 COMPILE := $(strip $(CXX) -std=c++20 -I. $(WARNINGS) $(CXXFLAGS) $(PACKAGE_CFLAGS) $(SANITIZERS))
 LINK := $(strip $(CXX) $(CXXFLAGS) $(SANITIZERS))
 
-.PHONY: programs tests
+.PHONY: programs tests measuring
 programs: $(PROGRAMS) $(if $(filter build,$(BUILD)),compile_commands.json)
 tests: programs $(TESTS)
+measuring: programs $(MEASURING)
 
 $(PROGRAMS) $(MEASURING): $(BUILD)/%: $(BUILD)/objects/%.o $(PROTOCOL) $(COMMON)
 	@mkdir -p $(@D)
@@ -113,17 +114,18 @@ compile_commands.json: $(BUILD)/flags Makefile $(SOURCES)
 
 # ---- Using
 
-.PHONY: help demo test bench-build format check lint check-macos clean
+.PHONY: help demo test bench bench-build format check lint check-macos clean
 help:
 	@echo 'make                        all programs, into build/'
 	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line)'
 	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
+	@echo 'make bench                  how fast the event-driven server is'
 	@echo 'make bench-build            what building costs'
 	@echo 'make format                 lays out every file as .clang-format says'
 	@echo 'make check                  are the files laid out so, and the scripts sound?'
-	@echo 'make lint                   clang-tidy'
+	@echo 'make lint                   clang-tidy, over all but the tests'
 	@echo 'make check-macos            compiles everything for macOS (with a compiler from npm)'
 	@echo 'make clean                  removes build/'
 
@@ -132,6 +134,10 @@ demo: programs
 
 test: tests
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) $(if $(ONLY),'$(ONLY)')
+
+bench:
+	@$(MAKE) --no-print-directory OPTIMIZE=1 measuring
+	@scripts/bench build/optimized
 
 bench-build:
 	@CXX='$(CXX)' scripts/bench-build $(PROGRAM_SOURCES)
@@ -145,7 +151,7 @@ check:
 	shellcheck $$(grep -lE '^#!.*sh$$' .ci/run scripts/*)
 
 lint: compile_commands.json
-	printf '%s\n' $(SOURCES) | xargs -n 1 -P 2 clang-tidy --quiet -p .
+	@printf '%s\n' $(filter-out tests/%,$(SOURCES)) | xargs -n 1 -P 2 clang-tidy --quiet -p .
 
 check-macos:
 	@scripts/check-macos $(filter-out $(LINUX_ONLY),$(SOURCES)) $(BSD_ONLY)

@@ -6,6 +6,7 @@
 //
 // What is read and written is hexadecimal, or with --raw the bytes themselves.
 
+#include "common/call.hpp"
 #include "common/errors.hpp"
 #include "common/options.hpp"
 #include "common/stream.hpp"
@@ -60,6 +61,8 @@ std::string build(const Wanted& wanted) {
     choose(wanted.binary, Opcode::binary, [](const std::string& value) { return bytes_of_hex(value); });
     choose(wanted.close, Opcode::close, close_payload);
     if (asked > 1) throw UsageError("expected one of --text, --binary, --continuation, --ping, --pong and --close");
+    if (asked == 0 && (!wanted.mask.empty() || wanted.no_fin || wanted.rsv1))
+        throw UsageError("--mask, --no-fin and --rsv1 are for a frame to be built; see --help");
     if (asked == 0) return "";
 
     header.fin = !wanted.no_fin;
@@ -82,7 +85,7 @@ std::string build(const Wanted& wanted) {
 std::string read_all() {
     std::string all;
     char buffer[65536];
-    for (ssize_t count; (count = read(STDIN_FILENO, buffer, sizeof buffer)) > 0;)
+    while (const ssize_t count = CALL(read(STDIN_FILENO, buffer, sizeof buffer)))
         all.append(buffer, static_cast<size_t>(count));
     return all;
 }

@@ -437,8 +437,8 @@ std::size_t body_length(const HttpHead& head) {
 
 /// An answer that only announces another one (RFC 9110, section 15.2)?
 bool is_interim(const HttpHead& head) {
-    const std::string_view code = split_first_line(head.first_line)[1];
-    return code.size() == 3 && code[0] == '1' && code != "101";
+    const auto [version, code, phrase] = split_first_line(head.first_line);
+    return version.starts_with("HTTP/") && code.size() == 3 && code[0] == '1' && code != "101";
 }
 
 }  // namespace

@@ -1,0 +1,225 @@
+// Every program, with every of its calls failing once: --fault any:ERRNO:N for N = 1, 2, 3 ... until a run has no call
+// left to fail. Whatever fails, the program neither crashes nor hangs, and it is not silent: it ends with status 0 only
+// if everything came back right, and with status 1 only if it said why. A server that goes on serves the next client.
+//
+// A new program needs a row in this table, or the last test fails.
+
+#include "tests/catch.hpp"
+#include "tests/support/files.hpp"
+#include "tests/support/parallel.hpp"
+#include "tests/support/peer.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/text.hpp"
+
+#include <fmt/core.h>
+
+#include <csignal>
+#include <memory>
+#include <unistd.h>
+
+namespace {
+
+enum class Role {
+    server,  ///< prints "listening on", and serves the peer
+    client,  ///< connects to the peer
+    alone,   ///< has no peer
+};
+
+struct Row {
+    std::string program;
+    Role role;
+    std::string peer = {};  ///< the program at the other end
+    Process::Command arguments = {};
+    Process::Command peer_arguments = {};
+    std::string input = "hello\n한글\n";  ///< of the client, or of a program without a peer
+    std::string sign = {};  ///< what its output has in it when all went well, if the rest is never the same
+};
+
+const Process::Command impatient{"--timeout", "100", "--tries", "3"};
+
+std::vector<Row> rows() {
+    return {
+        {"tcp/echo_server", Role::server, "tcp/echo_client"},
+        {"tcp/echo_client", Role::client, "tcp/echo_server"},
+        {"tcp/addresses", Role::alone, "", {"127.0.0.1", "7000"}},
+        {"udp/echo_server", Role::server, "udp/echo_client", {}, impatient},
+        {"udp/echo_client", Role::client, "udp/echo_server", impatient},
+        {"unix/echo_server", Role::server, "unix/echo_client"},
+        {"unix/echo_client", Role::client, "unix/echo_server"},
+        {"websocket/echo_server", Role::server, "websocket/echo_client"},
+        {"websocket/echo_client", Role::client, "websocket/echo_server"},
+        {"websocket/event_server", Role::server, "websocket/echo_client"},
+        {"websocket/load", Role::client, "websocket/event_server", {"--messages", "2", "--json"}, {}, "", "\"messages\": 2,"},
+        {"websocket/frames", Role::alone, "", {}, {}, "81 85 37 fa 21 3d 7f 9f 4d 51 58\n"},
+        {"websocket/accept_key", Role::alone, "", {"dGhlIHNhbXBsZSBub25jZQ=="}},
+    };
+}
+
+const std::vector<std::string> errors{"EIO", "EINTR", "ECONNRESET", "EMFILE", "ENOMEM", "EAGAIN"};
+
+constexpr Milliseconds limit{15'000};
+
+std::string fault_option(const std::string& error, int number) {
+    return fmt::format("--fault=any:{}:{}", error, number);
+}
+
+bool was_injected(Process& process) { return process.err().find(": --fault: ") != std::string::npos; }
+
+/// Did it say anything but that the fault was injected?
+bool has_complained(Process& process) {
+    for (const std::string& line : lines_of(process.err()))
+        if (line.find(": --fault: ") == std::string::npos) return true;
+    return false;
+}
+
+void must(bool condition, const std::string& what, const std::vector<const Process*>& processes) {
+    if (condition) return;
+    std::string text = what;
+    for (const Process* process : processes)
+        text += "\n" + process->describe();
+    throw Unexpected(text);
+}
+
+/// What a program is to print if nothing that matters has failed.
+struct Expected {
+    std::string output;
+    std::string or_part = {};  ///< or anything with this in it
+};
+
+bool is_right(const std::string& output, const Expected& expected) {
+    return output == expected.output ||
+           (!expected.or_part.empty() && output.find(expected.or_part) != std::string::npos);
+}
+
+/// A program's end under a fault is fine if it says why, or if nothing was lost.
+void check_end(Process& process, const Expected& expected) {
+    const Ending ending = process.wait(limit);
+    must(ending.signal == 0, "killed by a signal", {&process});
+    must(ending.status == 0 || ending.status == 1, "exit status neither 0 nor 1", {&process});
+    if (ending.status == 1) must(has_complained(process), "exit status 1, and not a word", {&process});
+    const bool right = is_right(process.out(), expected);
+    if (ending.status == 0) must(right, "exit status 0, but not the right output", {&process});
+}
+
+/// One run of a server with a fault. Returns whether there was a call to fail.
+bool run_server(const Row& row, const std::string& error, int number, const std::string& expected) {
+    const TempDir directory;
+    Process::Command command{program(row.program), fault_option(error, number)};
+    command.insert(command.end(), row.arguments.begin(), row.arguments.end());
+    if (takes_path(row.program)) {
+        command.insert(command.end(), {"--path", directory / "socket"});
+    } else {
+        command.insert(command.end(), {"--port", "0"});
+    }
+    Process server(command);
+    const auto is_ready = [&] { return server.out().find('\n') != std::string::npos; };
+    wait_until([&] { return is_ready() || !server.is_running(); }, "the server to listen or to give up", limit);
+    if (!is_ready()) {
+        check_end(server, {"a line that says where it listens"});
+        return true;
+    }
+    const std::string line = server.out().substr(0, server.out().find('\n'));
+    const std::string address = line.substr(line.rfind(' ') + 1);
+    const Process::Command client_line = client_command(row.peer, address, row.peer_arguments);
+
+    Process client(client_line);
+    client.feed(row.input);
+    client.close_input();
+    // A descriptor that close() has not closed stays open as long as the server lives: the client waits for its end.
+    const auto is_left_open = [&] { return server.err().find("--fault: close ") != std::string::npos; };
+    wait_until([&] { return !client.is_running() || is_left_open(); }, "the client's end", limit);
+    const bool left_open = client.is_running();
+    if (left_open) server.signal(SIGTERM);
+    check_end(client, {expected});
+    if (client.wait(limit).status == 1) {
+        must(was_injected(server), "the client failed, although nothing was injected", {&server, &client});
+    }
+
+    if (was_injected(server) && server.is_running() && !left_open) {
+        Process second(client_line);
+        second.feed(row.input);
+        second.close_input();
+        const Ending ending = second.wait(limit);
+        // A server that had still to notice the fault may have given up meanwhile.
+        const bool served = ending == Ending{0, 0} && second.out() == expected;
+        must(served || !server.is_running(), "the next client was not served", {&server, &second});
+    }
+    if (!left_open) server.signal(SIGTERM);
+    check_end(server, {line + "\n"});
+    return was_injected(server);
+}
+
+/// One run of a client, or of a program that has no peer.
+bool run_client(const Row& row, const Process::Command& base, const std::string& error, int number,
+                const std::string& expected) {
+    Process::Command command = base;
+    command.push_back(fault_option(error, number));
+    Process client(command);
+    client.feed(row.input);
+    client.close_input();
+    // To print which error a call returned may be all that a program without a peer is for.
+    check_end(client, {expected, row.role == Role::alone ? error : row.sign});
+    if (client.wait(limit).status == 1) must(was_injected(client), "it failed without a fault", {&client});
+    return was_injected(client);
+}
+
+/// All runs of a row with an errno.
+void run_all(const Row& row, const std::string& error) {
+    // What comes out when nothing fails.
+    std::unique_ptr<Server> server;
+    Process::Command base{program(row.program)};
+    base.insert(base.end(), row.arguments.begin(), row.arguments.end());
+    std::string expected;
+    if (row.role == Role::server) {
+        const Server whole = start_server(row.program, row.arguments);
+        expected = run(whole.client(row.peer, row.peer_arguments), row.input);
+    } else if (row.role == Role::client) {
+        server.reset(new Server(start_server(row.peer, row.peer_arguments)));
+        base = server->client(row.program, row.arguments);
+        expected = run(base, row.input);
+    } else {
+        expected = run(base, row.input);
+    }
+    int number = 1;
+    while (row.role == Role::server ? run_server(row, error, number, expected)
+                                    : run_client(row, base, error, number, expected)) {
+        if (++number == 1000) throw Unexpected("there is no end to its calls");
+    }
+    if (row.role != Role::alone && number < 5) throw Unexpected("it made hardly a call that could fail");
+    if (server) {
+        const bool serves = is_right(run(base, row.input), {expected, row.sign});
+        must(server->is_running() && serves, "the server did not survive", {&*server});
+    }
+}
+
+}  // namespace
+
+TEST_CASE("faults: whatever fails, no program crashes, hangs or hides it", "[programs][faults]") {
+    std::vector<Task> tasks;
+    for (const Row& row : rows()) {
+        if (access(program(row.program).c_str(), X_OK) != 0) continue;  // of another system
+        for (const std::string& error : errors)
+            tasks.push_back({row.program + " with " + error, [row, error] { run_all(row, error); }});
+    }
+    const std::string failures = run_in_parallel(tasks);
+    fmt::print(stderr, "{}", failures);  // Catch2 would wrap the lines
+    INFO("see above");
+    CHECK(failures.empty());
+}
+
+TEST_CASE("faults: every program has its row", "[programs][faults]") {
+    for (const char* chapter : {"tcp", "udp", "unix", "websocket"}) {
+        for (const std::string& source : files_in(chapter, ".cpp")) {
+            const std::string name = source.substr(0, source.size() - 4);
+            INFO(name);
+            size_t found = 0;
+            for (const Row& row : rows())
+                found += row.program == name ? 1 : 0;
+            CHECK(found == 1);
+        }
+    }
+    for (const Row& row : rows()) {
+        INFO("a row without a program: " << row.program);
+        CHECK(access((row.program + ".cpp").c_str(), R_OK) == 0);
+    }
+}

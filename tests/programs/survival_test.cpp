@@ -1,0 +1,161 @@
+// A server outlives any client: reset, vanished, silent, deaf or hostile. After each the next one is served.
+
+#include "tests/catch.hpp"
+#include "tests/programs/pairs.hpp"
+#include "tests/support/files.hpp"
+#include "tests/support/peer.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/support/text.hpp"
+
+#include <csignal>
+#include <ctime>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TEST_CASE("survival: a client that resets the connection", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    INFO(pair.name());
+    Server server = pair.start();
+    Peer peer = Peer::connected_to(server);
+    peer.send("hello");
+    CHECK(peer.receive(5) == "hello");
+    peer.send("these are not read");
+    peer.reset();
+    must_serve(server, pair.client);
+    CHECK(server.is_running());
+    // If it met the reset, and not only the end before it: in one line, which says where and why.
+    for (const std::string& line : lines_of(server.err())) {
+        CHECK_THAT(line, ContainsSubstring(".cpp:"));
+        CHECK_THAT(line, ContainsSubstring("(ECONNRESET)") || ContainsSubstring("(EPIPE)"));
+    }
+}
+
+TEST_CASE("survival: a client that resets while it waits to be accepted", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    INFO(pair.name());
+    Server server = pair.start();
+    {
+        Peer first = Peer::connected_to(server);  // keeps the server busy
+        first.send("x");
+        first.receive(1);
+        for (int i = 0; i < 10; ++i) {
+            Peer waiting = Peer::connected_to(server);
+            waiting.send("y");
+            waiting.reset();
+        }
+    }
+    must_serve(server, pair.client);
+    CHECK(server.is_running());
+}
+
+TEST_CASE("survival: a client that is killed", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(echo_pairs()));
+    INFO(pair.name());
+    Server server = pair.start();
+    Process client(server.client(pair.client));
+    client.feed("hello\n");
+    client.expect(Stream::out, "hello\n");
+    client.signal(SIGKILL);
+    client.wait();
+    must_serve(server, pair.client);
+    CHECK(server.is_running());
+}
+
+TEST_CASE("survival: clients that connect and close at once", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    INFO(pair.name());
+    Server server = pair.start();
+    for (int i = 0; i < 200; ++i)
+        Peer::connected_to(server);
+    must_serve(server, pair.client);
+    CHECK(server.err().empty());  // nothing is wrong with it
+}
+
+TEST_CASE("survival: silent clients, and clients that never read", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    if (pair.host == "::1") return;
+    INFO(pair.name());
+    Server idle = pair.start({"--idle", "1"}), stuck = pair.start({"--idle", "1"});
+    Peer silent = Peer::connected_to(idle);
+    Peer deaf = Peer::connected_to(stuck);
+    const std::string piece(65536, 'x');
+    pollfd room{deaf.fd(), POLLOUT, 0};
+    const auto says_it_is_stuck = [&] {
+        // Until the server's buffers and ours are full, and it waits in send().
+        while (send(deaf.fd(), piece.data(), piece.size(), MSG_DONTWAIT) > 0) {
+        }
+        return stuck.err().find("send(") != std::string::npos;
+    };
+    wait_until(says_it_is_stuck, "the server to give the client up", patience, &room);
+    CHECK_THAT(stuck.err(), ContainsSubstring("(EAGAIN)"));
+    CHECK(lines_of(stuck.err()).size() == 1);
+
+    CHECK(silent.receive_to_end().empty());
+    CHECK_THAT(idle.expect_line(Stream::err, "recv("), ContainsSubstring("(EAGAIN)"));
+    must_serve(idle, pair.client);
+    must_serve(stuck, pair.client);
+}
+
+TEST_CASE("survival: UDP, after garbage of all sizes from somebody who is gone", "[programs][survival][udp]") {
+    Server server = start_server("udp/echo_server");
+    const Address address =
+        resolve(server.host(), static_cast<std::uint16_t>(std::stoi(server.port())), SOCK_DGRAM).front();
+    for (unsigned i = 0; i <= 40; ++i) {
+        Peer peer = Peer::bound(SOCK_DGRAM);
+        peer.send_to(address, random_bytes(i * i * i, i));  // the answer meets a closed port
+    }
+    must_serve(server, "udp/echo_client");
+    CHECK(server.is_running());
+}
+
+#ifdef __linux__
+namespace {
+
+/// How long a process has run on a processor.
+double seconds_of_work(pid_t pid) {
+    clockid_t clock{};
+    timespec time{};
+    REQUIRE(clock_getcpuclockid(pid, &clock) == 0);
+    REQUIRE(clock_gettime(clock, &time) == 0);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+void limit_descriptors(pid_t pid, rlim_t most) {
+    rlimit limit{};
+    REQUIRE(prlimit(pid, RLIMIT_NOFILE, nullptr, &limit) == 0);
+    limit.rlim_cur = most;
+    REQUIRE(prlimit(pid, RLIMIT_NOFILE, &limit, nullptr) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("survival: out of descriptors, it says so, rests, and serves again when there are some", "[programs][survival]") {
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    if (pair.host == "::1") return;
+    INFO(pair.name());
+    Server server = pair.start();
+    limit_descriptors(server.pid(), 3);  // 0, 1 and 2; the listener is there already
+    must_serve(server, pair.client);     // by the accept() that had its descriptor before
+
+    Process client(server.client(pair.client));
+    client.feed("hello\n");
+    server.expect_line(Stream::err, "(EMFILE)");
+    const double work_before = seconds_of_work(server.pid());
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 4; ++i)
+        CHECK_THAT(server.expect_line(Stream::err, "(EMFILE)"), StartsWith(pair.server + ".cpp:"));
+    const auto waited = std::chrono::steady_clock::now() - begin;
+    CHECK(waited >= Milliseconds(350));  // it rests between its tries
+    CHECK(seconds_of_work(server.pid()) - work_before < 0.05);
+    CHECK(server.is_running());
+    CHECK(client.out().empty());
+
+    limit_descriptors(server.pid(), 100);
+    client.expect(Stream::out, "hello\n");
+    client.close_input();
+    client.expect_exit(0);
+    must_serve(server, pair.client);
+}
+#endif

@@ -1,0 +1,453 @@
+// RFC 6455 and RFC 7692 over real sockets, as a conformance suite asks: the servers meet a client that is played by the
+// test. Frames, fragments, UTF-8, Close, faults, compression, large messages; and the end of TCP, which is the server's.
+
+#include "tests/catch.hpp"
+#include "tests/programs/websocket_peer.hpp"
+#include "websocket/protocol/deflate.hpp"
+
+#include <fmt/core.h>
+
+#include <numeric>
+
+using wire::close_body;
+using wire::masked;
+using wire::operator""_hex;
+using Frames = std::vector<std::string>;
+
+namespace {
+
+/// "88 " and this code, with any reason behind it.
+std::string close_begin(unsigned code) { return "88 " + wire::shown(close_body(code)); }
+
+/// The frames that come before the Close frame; CHECKs that there is one with this code and a reason, and that it is the
+/// last thing before the server's FIN.
+void check_failed(WebSocketPeer& peer, unsigned code, const Frames& before = {}) {
+    Frames frames = peer.frames_to_end();
+    INFO(Catch::StringMaker<Frames>::convert(frames));
+    REQUIRE(!frames.empty());
+    CHECK_THAT(frames.back(), StartsWith(close_begin(code)));
+    CHECK(frames.back().size() > close_begin(code).size());
+    frames.pop_back();
+    CHECK(frames == before);
+}
+
+/// A payload that is another for each length, and text.
+std::string letters(size_t count) {
+    std::string text(count, '\0');
+    for (size_t i = 0; i < count; ++i)
+        text[i] = static_cast<char>('!' + (i * 7 + count) % 90);
+    return text;
+}
+
+/// Frames of one message, its payload cut into pieces of this size.
+std::string in_fragments(unsigned opcode, std::string_view payload, size_t size) {
+    std::string frames;
+    unsigned first = opcode;
+    do {
+        const std::string_view piece = payload.substr(0, size);
+        payload.remove_prefix(piece.size());
+        frames += masked(first | (payload.empty() ? 0x80U : 0U), piece);
+        first = 0;
+    } while (!payload.empty());
+    return frames;
+}
+
+}  // namespace
+
+// ---- What must work
+
+TEST_CASE("websocket conformance: messages of all lengths and forms come back as they were", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    for (const size_t size : {0UL, 1UL, 2UL, 124UL, 125UL, 126UL, 127UL, 128UL, 255UL, 256UL, 2047UL, 2048UL, 65'534UL,
+                              65'535UL, 65'536UL, 65'537UL, 524'287UL, 524'288UL, 1'000'000UL}) {
+        INFO(size);
+        const std::string text = letters(size), bytes = random_bytes(size);
+        peer.send_frame(0x81, text);
+        CHECK((peer.payload(0x81) == text));
+        peer.send_frame(0x82, bytes);
+        CHECK((peer.payload(0x82) == bytes));
+    }
+    // Many at once, answered in order.
+    std::string all;
+    Frames expected;
+    for (size_t i = 0; i < 2000; ++i) {
+        const std::string payload = letters(i % 300);
+        all += masked(i % 3 == 0 ? 0x82 : 0x81, payload, static_cast<std::uint32_t>(i * 2654435761U));
+        expected.push_back((i % 3 == 0 ? "82 " : "81 ") + wire::shown(payload));
+    }
+    peer.send(all + masked(0x88, close_body(1000)));
+    expected.push_back("88 " + wire::shown(close_body(1000)));
+    CHECK(peer.frames_to_end() == expected);
+}
+
+TEST_CASE("websocket conformance: frames that come byte by byte", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    const std::string korean = "안녕하세요 👋";
+    const std::string all = masked(0x81, korean) + masked(0x89, "ping") + masked(0x01, letters(126)) +
+                            masked(0x89, "") + masked(0x80, letters(300)) + masked(0x82, "\0\xff"_hex) +
+                            masked(0x88, close_body(1000, "끝"));
+    for (const char byte : all)
+        peer.send({&byte, 1});
+    CHECK(peer.frames_to_end() == Frames{"81 " + korean, "8a ping", "8a ",
+                                         "81 " + wire::shown(letters(126) + letters(300)), "82 " + wire::shown("\0\xff"_hex),
+                                         "88 " + wire::shown(close_body(1000))});
+}
+
+TEST_CASE("websocket conformance: pings are answered in order, each with its payload", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    std::string all;
+    Frames expected;
+    for (size_t i = 0; i < 10; ++i) {
+        const std::string payload = i == 9 ? random_bytes(125) : i == 0 ? "" : fmt::format("payload {}", i);
+        all += masked(0x89, payload);
+        expected.push_back("8a " + wire::shown(payload));
+    }
+    peer.send(all);
+    for (const std::string& pong : expected)
+        CHECK(peer.frame() == pong);
+    // A pong that nobody asked for is no fault, and has no answer.
+    peer.send(masked(0x8A, "") + masked(0x8A, "unasked") + masked(0x89, "after"));
+    CHECK(peer.frame() == "8a after");
+}
+
+TEST_CASE("websocket conformance: fragments, with control frames between", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    const auto answers = [&](const std::string& sent, const Frames& expected) {
+        peer.send(sent);
+        for (const std::string& frame : expected)
+            CHECK(peer.frame() == frame);
+    };
+    answers(masked(0x01, "one, ") + masked(0x00, "two, ") + masked(0x80, "three"), {"81 one, two, three"});
+    answers(masked(0x02, "a") + masked(0x80, "b"), {"82 ab"});
+    answers(masked(0x01, "") + masked(0x00, "") + masked(0x80, ""), {"81 "});
+    answers(masked(0x01, "") + masked(0x00, "middle") + masked(0x80, ""), {"81 middle"});
+    // Pings are answered at once, in the middle of the message.
+    answers(masked(0x01, "a") + masked(0x89, "1") + masked(0x00, "b") + masked(0x89, "2") + masked(0x8A, "x"),
+            {"8a 1", "8a 2"});
+    answers(masked(0x80, "c"), {"81 abc"});
+    // A character cut by a fragment's end.
+    const std::string korean = "한글";
+    answers(in_fragments(1, korean, 1), {"81 한글"});
+    answers(masked(0x01, korean.substr(0, 4)) + masked(0x89, "") + masked(0x80, korean.substr(4)), {"8a ", "81 한글"});
+    // 4 MiB in 64-byte fragments, text and binary.
+    const std::string large = letters(4U << 20U);
+    peer.send(in_fragments(1, large, 64));
+    CHECK((peer.payload(0x81) == large));
+    const std::string bytes = random_bytes(1U << 20U);
+    peer.send(in_fragments(2, bytes, 100));
+    CHECK((peer.payload(0x82) == bytes));
+}
+
+TEST_CASE("websocket conformance: large messages", "[programs][websocket][large]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    const std::string bytes = random_bytes(16U << 20U);
+    peer.send_frame(0x82, bytes);
+    CHECK((peer.payload(0x82) == bytes));
+    const std::string text = letters(8U << 20U);
+    peer.send(in_fragments(1, text, 1U << 20U));
+    CHECK((peer.payload(0x81) == text));
+    // In small pieces of TCP, however the frame's header said it comes.
+    const std::string frame = masked(0x82, std::string_view(bytes).substr(0, 300'000));
+    for (size_t at = 0; at < frame.size(); at += 997)
+        peer.send(std::string_view(frame).substr(at, 997));
+    CHECK((peer.payload(0x82) == std::string_view(bytes).substr(0, 300'000)));
+}
+
+// ---- UTF-8
+
+TEST_CASE("websocket conformance: texts at the edges of UTF-8", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    for (const std::string& text :
+         {"00"_hex, "7f"_hex, "c280"_hex, "dfbf"_hex, "e0a080"_hex, "ed9fbf"_hex, "ee8080"_hex, "efbfbd"_hex, "efbfbe"_hex,
+          "efbfbf"_hex, "f0908080"_hex, "f48fbfbf"_hex, "efbbbf"_hex, "cebae1bdb9cf83cebcceb5"_hex}) {
+        INFO(wire::to_hex(text));
+        peer.send(masked(0x81, text) + in_fragments(1, text, 1));
+        CHECK(peer.payload(0x81) == text);
+        CHECK(peer.payload(0x81) == text);
+    }
+}
+
+TEST_CASE("websocket conformance: 1007 at the first byte that can't be UTF-8", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    for (const std::string& text :
+         {"80"_hex,       "bf"_hex,         "c0"_hex,           "c080"_hex,         "c1bf"_hex,   "e080"_hex,
+          "e09f"_hex,     "eda0"_hex,       "edbf"_hex,         "f080"_hex,         "f08f"_hex,   "f490"_hex,
+          "f5"_hex,       "f8"_hex,         "fc"_hex,           "fe"_hex,           "ff"_hex,     "c241"_hex,
+          "e18041"_hex,   "f1808041"_hex,   "41c2c2"_hex,       "cebae1bdb9eda080"_hex}) {
+        INFO(wire::to_hex(text));
+        WebSocketPeer whole(server);  // the message is whole
+        whole.send_frame(0x81, "before" + text);
+        check_failed(whole, 1007);
+        WebSocketPeer first(server);  // it is the first of more
+        first.send(masked(0x81, "good") + masked(0x01, "x" + text));
+        check_failed(first, 1007, {"81 good"});
+        WebSocketPeer early(server);  // the frame is not whole, and never will be
+        early.send(masked(0x81, "x" + text + std::string(100, 'y')).substr(0, 6 + 1 + text.size()));
+        check_failed(early, 1007);
+    }
+    for (const std::string& text : {"c2"_hex, "e1"_hex, "e180"_hex, "f1"_hex, "f180"_hex, "f18080"_hex}) {
+        INFO(wire::to_hex(text));
+        WebSocketPeer cut(server);
+        cut.send_frame(0x81, "cut" + text);
+        check_failed(cut, 1007);
+        WebSocketPeer later(server);
+        later.send(masked(0x01, "cut" + text) + masked(0x80, ""));
+        check_failed(later, 1007);
+        WebSocketPeer binary(server);  // which may hold what it likes
+        binary.send_frame(0x82, text);
+        CHECK(binary.payload(0x82) == text);
+    }
+    // In a large message, long before its end.
+    WebSocketPeer large(server);
+    large.send(masked(0x81, std::string(500'000, 'x') + "\xff" + std::string(1'000'000, 'x')).substr(0, 600'000));
+    check_failed(large, 1007);
+}
+
+// ---- Faults
+
+TEST_CASE("websocket conformance: each fault of a frame, and its code", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    struct Fault {
+        const char* what;
+        std::string bytes;
+        unsigned code = 1002;
+        Frames before = {};
+    };
+    std::vector<Fault> faults = {
+        {"no mask", wire::frame(0x81, "Hello")},
+        {"no mask on an empty frame", wire::frame(0x81, "")},
+        {"no mask on a ping", wire::frame(0x89, "")},
+        {"no mask on a Close frame", wire::frame(0x88, close_body(1000))},
+        {"no mask on the second fragment", masked(0x01, "a") + wire::frame(0x80, "b")},
+        {"RSV1", masked(0xC1, "")},
+        {"RSV2", masked(0xA1, "")},
+        {"RSV3 behind a good message", masked(0x81, "good") + masked(0x91, ""), 1002, {"81 good"}},
+        {"all reserved bits", masked(0xF1, "Hello")},
+        {"RSV1 on a ping", masked(0xC9, "")},
+        {"RSV3 on a Close frame", masked(0x98, close_body(1000))},
+        {"RSV1 on a fragment", masked(0x01, "a") + masked(0xC0, "b")},
+        {"a ping in fragments", masked(0x09, "a") + masked(0x80, "b")},
+        {"a Close frame in fragments", masked(0x08, close_body(1000))},
+        {"a pong in fragments", masked(0x0A, "")},
+        {"a ping of 126 bytes", masked(0x89, std::string(126, 'x'))},
+        {"a ping whose length comes in 16 bits", "89fe"_hex},
+        {"a pong of 65536 bytes", masked(0x8A, std::string(65'536, 'x'))},
+        {"a Close frame of 126 bytes", masked(0x88, close_body(1000, std::string(124, 'x')))},
+        {"a continuation of nothing", masked(0x80, "a")},
+        {"a continuation of nothing, not the last", masked(0x00, "")},
+        {"a continuation behind a whole message", masked(0x81, "good") + masked(0x80, "a"), 1002, {"81 good"}},
+        {"a continuation behind a message in fragments", in_fragments(1, "good", 2) + masked(0x80, "a"), 1002, {"81 good"}},
+        {"a text within a text", masked(0x01, "a") + masked(0x81, "b")},
+        {"a binary within a text", masked(0x01, "a") + masked(0x82, "b")},
+        {"a first fragment within a text", masked(0x01, "a") + masked(0x01, "b")},
+        {"a text within a binary, with a ping between", masked(0x02, "a") + masked(0x89, "p") + masked(0x81, "b"), 1002,
+         {"8a p"}},
+        {"a length of 5 in 16 bits", "81fe0005 37fa213d 7f9f4d5158"_hex},
+        {"a length of 125 in 16 bits", "81fe007d"_hex},
+        {"a length of 126 in 64 bits", "81ff000000000000007e"_hex},
+        {"a length of 65535 in 64 bits", "82ff000000000000ffff"_hex},
+        {"a length of 2^63", "82ff8000000000000000"_hex},
+        {"a length of 2^64 - 1", "82ffffffffffffffffff"_hex},
+        {"a length of 2^63 - 1", "82ff7fffffffffffffff 00000000"_hex, 1009},
+        {"a length of 16 MiB and 1", "82ff0000000001000001 00000000"_hex, 1009},
+        {"fragments of more than 16 MiB together", masked(0x02, "x") + "80ff0000000001000000 00000000"_hex, 1009},
+        {"fragments whose lengths overflow when added", masked(0x02, "x") + "80ff7fffffffffffffff 00000000"_hex, 1009},
+        {"half a close code", masked(0x88, "\x03")},
+        {"a reason that is not UTF-8", masked(0x88, close_body(1000, "\xff")), 1007},
+        {"a reason with a surrogate", masked(0x88, close_body(1000, "\xed\xa0\x80")), 1007},
+        {"a reason that ends within a character", masked(0x88, close_body(1000, "\xed\x95")), 1007},
+    };
+    for (unsigned opcode = 3; opcode < 16; ++opcode) {
+        if (opcode >= 8 && opcode <= 10) continue;
+        faults.push_back({"a reserved opcode", masked(0x80U | opcode, "Hello")});
+        faults.push_back({"a reserved opcode within a message", masked(0x01, "a") + masked(0x80U | opcode, "")});
+    }
+    for (const unsigned code :
+         {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U}) {
+        faults.push_back({"a close code that may not travel", masked(0x88, close_body(code))});
+        faults.push_back({"a close code that may not travel, with a reason", masked(0x88, close_body(code, "why"))});
+    }
+    for (const Fault& fault : faults) {
+        INFO(fault.what << ": " << wire::to_hex(fault.bytes.substr(0, 40)));
+        WebSocketPeer peer(server);
+        peer.send(fault.bytes);
+        check_failed(peer, fault.code, fault.before);
+        // And it goes on sending: the Close frame must come nevertheless, and no RST before it.
+        WebSocketPeer stubborn(server);
+        stubborn.send(fault.bytes + std::string(200'000, 'x'));
+        check_failed(stubborn, fault.code, fault.before);
+    }
+    must_serve(server, "websocket/echo_client");
+}
+
+TEST_CASE("websocket conformance: a fault within much that is good", "[programs][websocket]") {
+    // What came before it is answered, whole, and in order.
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server);
+    std::string all;
+    Frames expected;
+    for (size_t i = 0; i < 100; ++i) {
+        all += masked(0x82, letters(i * 97));
+        expected.push_back("82 " + wire::shown(letters(i * 97)));
+    }
+    peer.send(all + masked(0x83, "") + all);
+    check_failed(peer, 1002, expected);
+}
+
+TEST_CASE("websocket conformance: the limits that options set", "[programs][websocket]") {
+    const Server small = start_server("websocket/event_server", {"--message", "1000", "--fragments", "10"});
+    const std::string largest = letters(1000);
+    {
+        WebSocketPeer peer(small);
+        peer.send(masked(0x81, largest) + in_fragments(1, largest, 100));
+        CHECK((peer.payload(0x81) == largest));
+        CHECK((peer.payload(0x81) == largest));
+        peer.send(in_fragments(1, largest + "x", 101));
+        check_failed(peer, 1009);
+    }
+    WebSocketPeer eleven(small);
+    eleven.send(in_fragments(1, "eleven char", 1));
+    check_failed(eleven, 1008);
+    WebSocketPeer empty(small);
+    for (int i = 0; i < 9; ++i)
+        empty.send(masked(i == 0 ? 0x01 : 0x00, ""));
+    empty.send(masked(0x89, "") + masked(0x80, "ten"));
+    CHECK(empty.frame() == "8a ");
+    CHECK(empty.frame() == "81 ten");
+    for (int i = 0; i < 11; ++i)
+        empty.send(masked(i == 0 ? 0x01 : 0x00, ""));
+    check_failed(empty, 1008);
+}
+
+// ---- Close
+
+TEST_CASE("websocket conformance: Close is answered with the same code", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    Server server = start_server(name);
+    WebSocketPeer bare(server);
+    bare.send_frame(0x88, "");
+    CHECK(bare.frames_to_end() == Frames{"88 "});
+    bare.socket().close();
+    for (const unsigned code : {1000U, 1001U, 1002U, 1003U, 1007U, 1008U, 1009U, 1010U, 1011U, 1012U, 1013U, 1014U, 3000U,
+                                3999U, 4000U, 4999U}) {
+        for (const std::string& reason : {std::string(), std::string("안녕"), std::string(123, 'r')}) {
+            INFO(code << " " << reason);
+            WebSocketPeer peer(server);
+            peer.send_frame(0x88, close_body(code, reason));
+            const Frames frames = peer.frames_to_end();
+            REQUIRE(frames.size() == 1);
+            CHECK_THAT(frames[0], StartsWith(close_begin(code)));
+        }
+    }
+    CHECK(server.err().empty());
+}
+
+TEST_CASE("websocket conformance: nothing counts behind Close", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    Server server = start_server(name);
+    const std::string close = masked(0x88, close_body(1000));
+    const std::string closed = "88 " + wire::shown(close_body(1000));
+    struct Case {
+        std::string bytes;
+        Frames frames;
+    };
+    for (const Case& one : {
+             Case{close + masked(0x81, "late"), {closed}},
+             Case{close + masked(0x89, "late"), {closed}},
+             Case{close + close, {closed}},
+             Case{close + masked(0x88, close_body(1002)), {closed}},
+             Case{close + "no frame at all", {closed}},
+             Case{close + std::string(1'000'000, 'x'), {closed}},
+             Case{masked(0x81, "a") + close + masked(0x81, "b"), {"81 a", closed}},
+             Case{masked(0x89, "p") + close, {"8a p", closed}},
+             // The message that was begun is forgotten.
+             Case{masked(0x01, "begun") + close + masked(0x80, "never"), {closed}},
+             Case{masked(0x01, "begun") + masked(0x89, "p") + close, {"8a p", closed}},
+         }) {
+        INFO(wire::shown(one.bytes));
+        WebSocketPeer peer(server);
+        peer.send(one.bytes);
+        CHECK(peer.frames_to_end() == one.frames);
+    }
+    must_serve(server, "websocket/echo_client");
+    CHECK(server.err().empty());
+}
+
+TEST_CASE("websocket conformance: a client that sends everything, Close and FIN before it reads", "[programs][websocket]") {
+    // The answers wait in the server's queue when the end arrives; they are owed nevertheless.
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    Server server = start_server(name, {"--queue", "100000000"});
+    Process client([&] {
+        Peer peer = Peer::connected_to(server);
+        (void)peer;
+    });
+    WebSocketPeer peer(server);
+    const std::string message = random_bytes(1'000'000);
+    std::string all;
+    for (int i = 0; i < 12; ++i)
+        all += masked(0x82, message);
+    peer.send(all + masked(0x88, close_body(1000)));
+    peer.socket().end_sending();
+    Frames expected(12, "82 " + wire::shown(message));
+    expected.push_back("88 " + wire::shown(close_body(1000)));
+    CHECK((peer.frames_to_end() == expected));
+}
+
+// ---- permessage-deflate
+
+namespace {
+
+const std::string deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+/// The message of the next frame, which must be a compressed one.
+std::string inflated(WebSocketPeer& peer, websocket::Inflater& inflater, unsigned first = 0xC1) {
+    websocket::Buffer message;
+    const auto result = inflater.decompress(peer.payload(first), true, 64U << 20U, message);
+    if (result != websocket::Inflater::Result::done) throw Unexpected("the server's message is not DEFLATE data");
+    return std::string(message.view());
+}
+
+}  // namespace
+
+TEST_CASE("websocket conformance: compressed messages as RFC 7692, section 7.2.3, shows them", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    WebSocketPeer peer(server, deflate);
+    websocket::Inflater inflater(15, false);
+    const auto returns = [&](const std::string& frames, const std::string& message) {
+        peer.send(frames);
+        CHECK(inflated(peer, inflater) == message);
+    };
+    returns(masked(0xC1, "f248cdc9c90700"_hex), "Hello");
+    returns(masked(0xC1, "f200110000"_hex), "Hello");  // refers back to the first: the window is kept
+    returns(masked(0x41, "f248cd"_hex) + masked(0x80, "c9c90700"_hex), "Hello");
+    returns(masked(0x41, "f2"_hex) + masked(0x89, "") + masked(0x00, "") + masked(0x80, "48cdc9c90700"_hex), "Hello") ;
+}

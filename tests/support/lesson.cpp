@@ -1,0 +1,179 @@
+#include "tests/support/lesson.hpp"
+
+#include "tests/support/text.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <regex>
+
+namespace {
+
+std::string trimmed(const std::string& text) {
+    const size_t begin = text.find_first_not_of(' ');
+    return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(' ') - begin + 1);
+}
+
+/// Reads "replay NAME client: hello | bye ^D"; nothing if it is no such thing.
+std::optional<Block> read_marker(const std::string& line) {
+    static const std::regex marker("<!-- replay (\\S+) (server|command|client: *(.*?)) -->");
+    std::smatch match;
+    if (!std::regex_match(line, match, marker)) return {};
+    Block block;
+    block.name = match[1];
+    const std::string kind = match[2];
+    block.kind = kind == "server" ? Block::Kind::server : kind == "command" ? Block::Kind::command : Block::Kind::client;
+    std::string typed = match[3];
+    if (typed.size() >= 2 && typed.substr(typed.size() - 2) == "^D") {
+        block.ends_input = true;
+        typed.resize(typed.size() - 2);
+    }
+    for (size_t begin = 0; !trimmed(typed).empty() && begin <= typed.size();) {
+        const size_t end = std::min(typed.find(" | ", begin), typed.size());
+        block.typed.push_back(trimmed(typed.substr(begin, end - begin)));
+        begin = end + 3;
+    }
+    return block;
+}
+
+bool is_between_fins(const std::string& state) {
+    static const std::array between{"FIN_WAIT_1", "FIN_WAIT_2", "CLOSING", "LAST_ACK"};
+    return std::find(between.begin(), between.end(), state) != between.end();
+}
+
+std::string without_what_varies(std::string line, int port) {
+    const auto replace = [&](const std::regex& pattern, const char* by) { line = std::regex_replace(line, pattern, by); };
+    if (port != 0) {
+        replace(std::regex(fmt::format("([:\\s]){}\\b", port)), "$017000");  // group 01, and 7000
+    }
+    static const std::regex blocked("  \\(blocked [^)]*\\)"), meanwhile("  \\(meanwhile\\)");
+    static const std::regex other_port("([0-9\\]]):(?!7000\\b)\\d{4,5}\\b"), child("\\b(child|pid[ =])\\s*\\d+");
+    static const std::regex directory("(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
+    replace(blocked, "");
+    replace(meanwhile, "");
+    replace(other_port, "$1:PORT");
+    replace(child, "$1 PID");
+    replace(directory, "DIRECTORY/");
+    return line;
+}
+
+/// Takes a line "    fd 3  ..." into the states of its descriptor, without the counts of bytes and of a queue.
+void take_state(std::map<std::string, std::vector<std::string>>& states, const std::string& line) {
+    static const std::regex counts("  (unread|unacknowledged|queue) .*$"), told("\\s+(fd \\d+)  (.*?)");
+    static const std::regex change("(?:.*?) -> (.*)"), connection("(.*), the connection: (\\w+)");
+    std::smatch match;
+    if (!std::regex_match(line, match, told)) return;
+    std::vector<std::string>& own = states[match[1]];
+    std::string state = std::regex_replace(match[2].str(), counts, "");
+    // "A <-> B" has an arrow of its own: only the first words are the change of state.
+    const std::string words = state.substr(0, state.find("  "));
+    if (std::regex_match(words, match, change)) state = match[1].str() + state.substr(words.size());
+    const auto add = [&](const std::string& next) {
+        if (is_between_fins(next.substr(0, next.find_first_of(" ,")))) return;
+        // "new TCP socket: CLOSED", and then CLOSED, is no change.
+        const bool is_same = !own.empty() && (own.back() == next || (own.back().rfind("new ", 0) == 0 &&
+                                                                     own.back().substr(own.back().find(": ") + 2) == next));
+        if (!is_same) own.push_back(next);
+    };
+    if (std::regex_match(state, match, connection)) {
+        const std::string after = match[2];
+        add(match[1]);
+        if (!is_between_fins(after)) own.back() += ", the connection: " + after;
+    } else {
+        add(state);
+    }
+}
+
+/// The lines of both in order, those that only one has with its sign: a longest common subsequence.
+std::string diff(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+    std::vector<std::vector<size_t>> common(a.size() + 1, std::vector<size_t>(b.size() + 1));
+    for (size_t i = a.size(); i-- > 0;) {
+        for (size_t j = b.size(); j-- > 0;) {
+            common[i][j] = a[i] == b[j] ? common[i + 1][j + 1] + 1 : std::max(common[i + 1][j], common[i][j + 1]);
+        }
+    }
+    std::string text;
+    for (size_t i = 0, j = 0; i < a.size() || j < b.size();) {
+        if (i < a.size() && j < b.size() && a[i] == b[j]) {
+            text += "    " + a[i] + "\n";
+            ++i, ++j;
+        } else if (j == b.size() || (i < a.size() && common[i + 1][j] >= common[i][j + 1])) {
+            text += "  - " + a[i++] + "\n";
+        } else {
+            text += "  + " + b[j++] + "\n";
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+Lesson read_lesson(const std::string& file, std::string_view markdown) {
+    Lesson lesson;
+    const std::vector<std::string> lines = lines_of(markdown);
+    for (size_t i = 0; i < lines.size(); ++i) {
+        if (lines[i].rfind("```", 0) != 0) continue;
+        const std::string before = i > 0 ? lines[i - 1] : "";
+        std::vector<std::string> content;
+        const size_t fence = i;
+        for (++i; i < lines.size() && lines[i].rfind("```", 0) != 0; ++i)
+            content.push_back(lines[i]);
+
+        static const std::regex not_replayed("<!-- not replayed: \\S.* -->");
+        if (std::regex_match(before, not_replayed)) continue;
+        const auto runs_program = [](const std::string& line) { return line.rfind("$ build/", 0) == 0; };
+        std::optional<Block> block = read_marker(before);
+        if (!block) {
+            if (std::any_of(content.begin(), content.end(), runs_program)) {
+                lesson.complaints.push_back(
+                    fmt::format("{}:{}: unmarked transcript: a comment <!-- replay NAME ... --> or <!-- not replayed: "
+                                "REASON --> belongs directly before it (tests/support/lesson.hpp)",
+                                file, fence + 1));
+            }
+            continue;
+        }
+        block->place = fmt::format("{}:{}", file, fence);
+        if (content.empty() || content[0].rfind("$ ", 0) != 0) {
+            lesson.complaints.push_back(fmt::format("{}: its block does not begin with \"$ \" and a command", block->place));
+            continue;
+        }
+        block->command = content[0].substr(2);
+        block->shown.assign(content.begin() + 1, content.end());
+        lesson.blocks.push_back(*block);
+    }
+    return lesson;
+}
+
+Transcript normalized(const std::vector<std::string>& lines, int port) {
+    Transcript transcript;
+    static const std::regex state("\\s+(fd \\d+  |\\(closed\\)  ).*");
+    for (const std::string& line : lines) {
+        const std::string plain = without_what_varies(line, port);
+        if (std::regex_match(plain, state)) {
+            take_state(transcript.states, plain);
+        } else {
+            transcript.lines.push_back(plain);
+        }
+    }
+    while (!transcript.lines.empty() && transcript.lines.back().empty())
+        transcript.lines.pop_back();
+    return transcript;
+}
+
+std::string difference(const Transcript& lesson, const Transcript& now) {
+    if (lesson == now) return "";
+    std::string text;
+    if (lesson.lines != now.lines) text += diff(lesson.lines, now.lines);
+    std::map<std::string, std::vector<std::string>> all = lesson.states;
+    all.insert(now.states.begin(), now.states.end());
+    for (const auto& [fd, ignored] : all) {
+        const auto of = [&, &number = fd](const Transcript& transcript) {
+            const auto found = transcript.states.find(number);
+            return found == transcript.states.end() ? std::vector<std::string>{} : found->second;
+        };
+        if (of(lesson) != of(now)) text += "  the states of " + fd + ":\n" + diff(of(lesson), of(now));
+    }
+    return text;
+}

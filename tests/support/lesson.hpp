@@ -1,0 +1,50 @@
+#pragma once
+// The transcripts in the lessons: found in the Markdown, and compared with what the programs print today.
+//
+// Directly before a fenced block stands a comment that says how the block is made:
+//     <!-- replay NAME server -->                      the block's command is a server, ended by Ctrl-C if it shows ^C
+//     <!-- replay NAME client: hello | bye ^D -->      its command is a client; these lines are typed, and then Ctrl-D
+//     <!-- replay NAME command -->                     its command has no peer, and nothing is typed
+//     <!-- not replayed: REASON -->                    the block is only for reading
+// Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs one.
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct Block {
+    enum class Kind { server, client, command };
+
+    std::string place;  ///< "tcp/README.md:27", of the comment
+    std::string name;
+    Kind kind = Kind::command;
+    std::vector<std::string> typed;  ///< lines
+    bool ends_input = false;         ///< by ^D
+    std::string command;             ///< what stands after "$ "
+    std::vector<std::string> shown;  ///< the other lines
+};
+
+struct Lesson {
+    std::vector<Block> blocks;
+    std::vector<std::string> complaints;  ///< "FILE:LINE: unmarked transcript ..."
+};
+
+Lesson read_lesson(const std::string& file, std::string_view markdown);
+
+/// What is to be the same whenever the commands are run: without times, counts, ports that the kernel picked, process
+/// numbers, the directory of a Unix socket, and the length of a listen queue. The states of sockets stand apart, since
+/// when they are told of depends on who is faster: for each descriptor the states it went through, in order, without
+/// those between two FINs (FIN_WAIT_1, FIN_WAIT_2, CLOSING, LAST_ACK), which may pass unseen.
+struct Transcript {
+    std::vector<std::string> lines;
+    std::map<std::string, std::vector<std::string>> states;  ///< by "fd 3"
+    bool operator==(const Transcript&) const = default;
+};
+
+/// port: where the server listened, which lessons call 7000; 0: nowhere.
+Transcript normalized(const std::vector<std::string>& lines, int port = 0);
+
+/// Both, line by line, with - before what only the lesson has and + before what only the program printed; "" if they
+/// are the same.
+std::string difference(const Transcript& lesson, const Transcript& now);

@@ -1,0 +1,50 @@
+// The fuzz targets without a fuzzer: each is called with every file of its corpus (see tests/fuzz/fuzz.hpp).
+
+#include "tests/catch.hpp"
+#include "tests/support/files.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+int fuzz_client_connection(const std::uint8_t* data, std::size_t size);
+int fuzz_client_handshake(const std::uint8_t* data, std::size_t size);
+int fuzz_deflate(const std::uint8_t* data, std::size_t size);
+int fuzz_extensions(const std::uint8_t* data, std::size_t size);
+int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
+int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
+int fuzz_utf8(const std::uint8_t* data, std::size_t size);
+
+namespace {
+
+struct Target {
+    std::string name;
+    int (*call)(const std::uint8_t* data, std::size_t size);
+};
+
+const std::vector<Target> targets = {
+    {"client_connection", fuzz_client_connection},
+    {"client_handshake", fuzz_client_handshake},
+    {"deflate", fuzz_deflate},
+    {"extensions", fuzz_extensions},
+    {"server_connection", fuzz_server_connection},
+    {"server_handshake", fuzz_server_handshake},
+    {"utf8", fuzz_utf8},
+};
+
+}  // namespace
+
+TEST_CASE("fuzz corpora: what was found interesting once holds", "[unit][websocket][fuzz]") {
+    for (const Target& target : targets) {
+        const std::vector<std::string> files = files_in("tests/fuzz/corpus/" + target.name, "");
+        INFO(target.name);
+        CHECK(files.size() >= 12);
+        for (const std::string& file : files) {
+            INFO(file);
+            const std::string content = read_file(file);
+            const std::vector<std::uint8_t> bytes(content.begin(), content.end());
+            CHECK_NOTHROW(target.call(bytes.data(), bytes.size()));
+        }
+    }
+    CHECK(files_in("tests/fuzz", ".cpp").size() == targets.size());  // each file is a target, and called above
+}

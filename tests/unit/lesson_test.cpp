@@ -1,0 +1,131 @@
+// The comparison of lessons with what programs print.
+
+#include "tests/support/lesson.hpp"
+
+#include "tests/catch.hpp"
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+const std::string fence = "```";
+
+}  // namespace
+
+TEST_CASE("lesson: blocks and how they are made", "[unit][lesson]") {
+    const Lesson lesson = read_lesson("tcp/README.md", "text\n\n<!-- replay echo server -->\n" + fence +
+                                                           "console\n$ build/tcp/echo_server\nlistening\n^C\n" + fence +
+                                                           "\ntext\n<!-- replay echo client: hello | 안녕 | a b ^D -->\n" +
+                                                           fence + "\n$ build/tcp/echo_client --trace\nhello\n\nhello\n" +
+                                                           fence + "\n<!-- replay fault command -->\n" + fence +
+                                                           "\n$ build/tcp/x\n" + fence + "\n");
+    CHECK(lesson.complaints.empty());
+    REQUIRE(lesson.blocks.size() == 3);
+    CHECK(lesson.blocks[0].place == "tcp/README.md:3");
+    CHECK(lesson.blocks[0].name == "echo");
+    CHECK(lesson.blocks[0].kind == Block::Kind::server);
+    CHECK(lesson.blocks[0].command == "build/tcp/echo_server");
+    CHECK(lesson.blocks[0].shown == Lines{"listening", "^C"});
+    CHECK(lesson.blocks[0].typed.empty());
+    CHECK(lesson.blocks[1].kind == Block::Kind::client);
+    CHECK(lesson.blocks[1].typed == Lines{"hello", "안녕", "a b"});
+    CHECK(lesson.blocks[1].ends_input);
+    CHECK(lesson.blocks[1].command == "build/tcp/echo_client --trace");
+    CHECK(lesson.blocks[1].shown == Lines{"hello", "", "hello"});
+    CHECK(lesson.blocks[2].kind == Block::Kind::command);
+    CHECK(lesson.blocks[2].shown.empty());
+}
+
+TEST_CASE("lesson: a client that types nothing", "[unit][lesson]") {
+    const auto typed = [](const std::string& marker) {
+        return read_lesson("f", marker + "\n" + fence + "\n$ c\n" + fence + "\n").blocks.at(0);
+    };
+    CHECK(typed("<!-- replay a client: ^D -->").typed.empty());
+    CHECK(typed("<!-- replay a client: ^D -->").ends_input);
+    CHECK(typed("<!-- replay a client: -->").typed.empty());
+    CHECK_FALSE(typed("<!-- replay a client: x -->").ends_input);
+}
+
+TEST_CASE("lesson: transcripts that nobody would check", "[unit][lesson]") {
+    const auto complaints = [](const std::string& before, const std::string& content) {
+        return read_lesson("f.md", before + "\n" + fence + "\n" + content + "\n" + fence + "\n").complaints;
+    };
+    REQUIRE(complaints("text", "$ build/tcp/echo_server").size() == 1);
+    CHECK_THAT(complaints("text", "$ build/tcp/echo_server")[0], StartsWith("f.md:2: unmarked transcript"));
+    CHECK(complaints("", "# first\n$ build/tcp/echo_server").size() == 1);
+    CHECK(complaints("<!-- not replayed: -->", "$ build/tcp/echo_server").size() == 1);  // why not?
+    CHECK(complaints("<!-- not replayed: gdb -->", "$ build/tcp/echo_server").empty());
+    CHECK(complaints("<!-- replay a sever -->", "$ build/tcp/echo_server").size() == 1);
+    CHECK(complaints("<!-- replay a server -->", "build/tcp/echo_server").size() == 1);
+    CHECK(complaints("text", "$ make").empty());
+    CHECK(complaints("text", "code").empty());
+}
+
+TEST_CASE("lesson: what varies from run to run is left out", "[unit][lesson]") {
+    const auto line = [](const std::string& text, int port = 0) { return normalized({text}, port).lines.at(0); };
+    CHECK(line("    = 6  (blocked 403.04 ms)") == "    = 6");
+    CHECK(line("    = 4  (blocked 1.10 s)") == "    = 4");
+    CHECK(line("listening on 127.0.0.1:41234", 41234) == "listening on 127.0.0.1:7000");
+    CHECK(line("listening on [::1]:41234", 41234) == "listening on [::1]:7000");
+    CHECK(line("x 127.0.0.1:41235", 41234) == "x 127.0.0.1:PORT");
+    CHECK(line("x 127.0.0.1:7000", 41234) == "x 127.0.0.1:7000");
+    CHECK(line("tcp/echo_server.cpp:1234: x") == "tcp/echo_server.cpp:1234: x");  // a line number stays
+    CHECK(line("[child 123] x") == "[child PID] x");
+    CHECK(line("on /run/user/1000/two-terminals/echo") == "on DIRECTORY/echo");
+    CHECK(line("on /tmp/two-terminals-0/echo") == "on DIRECTORY/echo");
+    CHECK(line("on /tmp/two-terminals-test-aB3_x9/two-terminals/echo") == "on DIRECTORY/echo");
+    CHECK(line("on /etc/echo") == "on /etc/echo");
+}
+
+TEST_CASE("lesson: states, per descriptor", "[unit][lesson]") {
+    const Transcript told = normalized({
+        "x.cpp:1  socket()",
+        "    = 3",
+        "    fd 3  new TCP socket: CLOSED",
+        "    fd 3  CLOSED  127.0.0.1:7000",
+        "    fd 3  CLOSED -> LISTEN  127.0.0.1:7000  queue 0/4096",
+        "    fd 3  LISTEN  127.0.0.1:7000  queue 0 -> 1/4096  (meanwhile)",
+        "    fd 4  new TCP socket: ESTABLISHED  127.0.0.1:7000 <-> 127.0.0.1:50000  unread 6",
+        "    fd 4  ESTABLISHED  127.0.0.1:7000 <-> 127.0.0.1:50000  unread 6 -> 0",
+        "    fd 4  ESTABLISHED -> FIN_WAIT_1  127.0.0.1:7000 <-> 127.0.0.1:50000",
+        "    fd 4  FIN_WAIT_1 -> TIME_WAIT  127.0.0.1:7000 <-> 127.0.0.1:50000",
+        "    fd 4  TIME_WAIT -> closed  127.0.0.1:7000 <-> 127.0.0.1:50000, the connection: TIME_WAIT",
+        "    (closed)  FIN_WAIT_2 -> TIME_WAIT  127.0.0.1:7000 <-> 127.0.0.1:50000",
+    });
+    CHECK(told.lines == Lines{"x.cpp:1  socket()", "    = 3"});
+    CHECK(told.states.at("fd 3") ==
+          Lines{"new TCP socket: CLOSED", "CLOSED  127.0.0.1:7000", "LISTEN  127.0.0.1:7000"});
+    const std::string pair = "  127.0.0.1:7000 <-> 127.0.0.1:PORT";
+    CHECK(told.states.at("fd 4") == Lines{"new TCP socket: ESTABLISHED" + pair, "TIME_WAIT" + pair,
+                                          "closed" + pair + ", the connection: TIME_WAIT"});
+}
+
+TEST_CASE("lesson: runs that differ only in time are the same", "[unit][lesson]") {
+    const Transcript slow = normalized({
+        "a.cpp:1  poll()", "    = 1  (blocked 2.00 s)", "    fd 3  ESTABLISHED  127.0.0.1:50000 <-> 127.0.0.1:7000  unread 6",
+        "    fd 3  ESTABLISHED -> FIN_WAIT_2  127.0.0.1:50000 <-> 127.0.0.1:7000",
+        "    fd 3  FIN_WAIT_2 -> TIME_WAIT  127.0.0.1:50000 <-> 127.0.0.1:7000",
+        "    fd 4  CLOSE_WAIT -> closed  127.0.0.1:7000 <-> 127.0.0.1:50000, the connection: LAST_ACK",
+        "    (closed)  LAST_ACK -> CLOSED  127.0.0.1:7000 <-> 127.0.0.1:50000",
+    });
+    const Transcript fast = normalized(
+        {
+            "    fd 3  ESTABLISHED  127.0.0.1:50001 <-> 127.0.0.1:40000  unread 6  (meanwhile)", "a.cpp:1  poll()",
+            "    = 1", "    fd 3  ESTABLISHED -> TIME_WAIT  127.0.0.1:50001 <-> 127.0.0.1:40000",
+            "    fd 4  CLOSE_WAIT -> closed  127.0.0.1:40000 <-> 127.0.0.1:50001",
+        },
+        40000);
+    CHECK(difference(slow, fast) == "");
+}
+
+TEST_CASE("lesson: what differs is shown, from both", "[unit][lesson]") {
+    const Transcript lesson = normalized({"same", "old", "same too", "    fd 3  CLOSED -> LISTEN  127.0.0.1:7000"});
+    const Transcript now = normalized({"same", "new", "same too", "    fd 3  CLOSED -> SYN_SENT  127.0.0.1:7000"});
+    CHECK(difference(lesson, now) == "    same\n  - old\n  + new\n    same too\n"
+                                     "  the states of fd 3:\n  - LISTEN  127.0.0.1:7000\n  + SYN_SENT  127.0.0.1:7000\n");
+    CHECK(difference(normalized({"a"}), normalized({"a", "b"})) == "    a\n  + b\n");
+    CHECK(difference(normalized({"a", "b"}), normalized({"a"})) == "    a\n  - b\n");
+    CHECK(difference(normalized({"a", "b"}), normalized({"b", "a"})) != "");
+    CHECK(difference(normalized({}), normalized({"    fd 3  CLOSED"})) ==
+          "  the states of fd 3:\n  + CLOSED\n");
+}
