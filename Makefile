@@ -29,15 +29,15 @@ endif
 # ---- What there is
 
 # Programs that only one system can run say so in their name, and are left out on the others.
-LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp tests/bench/floor_server.cpp)
+LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp)
 BSD_ONLY := $(wildcard $(CHAPTERS:%=%/kqueue_*.cpp))
 FOREIGN := $(if $(filter Linux,$(SYSTEM)),$(BSD_ONLY),$(LINUX_ONLY))
 
 COMMON_SOURCES := $(wildcard common/*.cpp)
 PROTOCOL_SOURCES := $(wildcard websocket/protocol/*.cpp)
 PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp)))
-TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp)
-BENCH_SOURCES := $(wildcard tests/bench/*.cpp)
+TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp tests/fuzz/*.cpp)
+BENCH_SOURCES := $(wildcard tests/bench/*.cpp)  # on Linux alone: the floor that is measured against is epoll's
 SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES) $(BENCH_SOURCES)
 objects = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
 
@@ -114,14 +114,15 @@ compile_commands.json: $(BUILD)/flags Makefile $(SOURCES)
 
 # ---- Using
 
-.PHONY: help demo test bench bench-build format check lint check-macos clean
+.PHONY: help demo test fuzz bench bench-build format check lint check-macos clean
 help:
 	@echo 'make                        all programs, into build/'
 	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line)'
 	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
-	@echo 'make bench                  how fast the event-driven server is'
+	@echo 'make fuzz [SECONDS=60]      feeds the WebSocket layer with what clang makes up'
+	@echo 'make bench                  how fast event_server is, beside the least that a server can do'
 	@echo 'make bench-build            what building costs'
 	@echo 'make format                 lays out every file as .clang-format says'
 	@echo 'make check                  are the files laid out so, and the scripts sound?'
@@ -135,9 +136,12 @@ demo: programs
 test: tests
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) $(if $(ONLY),'$(ONLY)')
 
+fuzz:
+	@sh scripts/fuzz $(SECONDS)
+
 bench:
 	@$(MAKE) --no-print-directory OPTIMIZE=1 measuring
-	@scripts/bench build/optimized
+	@scripts/bench build/optimized $(SECONDS)
 
 bench-build:
 	@CXX='$(CXX)' scripts/bench-build $(PROGRAM_SOURCES)
@@ -154,7 +158,7 @@ lint: compile_commands.json
 	@printf '%s\n' $(filter-out tests/%,$(SOURCES)) | xargs -n 1 -P 2 clang-tidy --quiet -p .
 
 check-macos:
-	@scripts/check-macos $(filter-out $(LINUX_ONLY),$(SOURCES)) $(BSD_ONLY)
+	@scripts/check-macos $(filter-out $(LINUX_ONLY) $(BENCH_SOURCES),$(SOURCES)) $(BSD_ONLY)
 
 clean:
 	rm -rf build compile_commands.json

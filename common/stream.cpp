@@ -43,7 +43,8 @@ std::size_t last_cut(std::string_view bytes) {
     for (std::size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {
         const auto byte = static_cast<unsigned char>(bytes[bytes.size() - back]);
         if ((byte & 0xC0U) == 0x80U) continue;
-        const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+        const bool begins = byte >= 0xC2 && byte <= 0xF4;  // a character of several bytes (RFC 3629, section 4)
+        const std::size_t length = !begins ? 1 : byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
         return length > back ? bytes.size() - back : bytes.size();
     }
     return bytes.size();

@@ -69,16 +69,24 @@ int main(int argc, char** argv) try {
         {.summary = "UDP echo client: sends each line of standard input as a datagram and prints what comes back.",
          .more = {{"timeout", "MS", "wait so long for an answer before sending again", &timeout, 1, 60000},
                   {"tries", "N", "give up when a line was sent so often without an answer", &tries, 1, 1000}}});
-    const Address server = resolve(options.host, options.port, SOCK_DGRAM).front();
+    const std::vector<Address> servers = resolve(options.host, options.port, SOCK_DGRAM);
 
-    const int endpoint = CALL(socket(server.family(), SOCK_DGRAM, 0));
+    size_t which =
+        0;  // a name may have several addresses; nobody says which one somebody listens at, but an answer does
+    int endpoint = CALL(socket(servers[which].family(), SOCK_DGRAM, 0));
     Output output;
     for (std::string line; read_line(line);) {
         for (long attempt = 1;; ++attempt) {
+            const Address& server = servers[which];
             CALL(sendto(endpoint, line.data(), line.size(), 0, server.get(), server.length()));
             if (answered(endpoint, server, line, timeout)) break;
             fmt::print(stderr, "no answer within {} ms, try {} of {}\n", timeout, attempt, tries);
             if (attempt == tries) throw std::runtime_error(fmt::format("nobody answers at {}", server.text()));
+            if (servers.size() > 1) {
+                which = (which + 1) % servers.size();
+                CALL(close(endpoint));
+                endpoint = CALL(socket(servers[which].family(), SOCK_DGRAM, 0));
+            }
         }
         output.write(line);  // the answer, which is the same to the byte
     }

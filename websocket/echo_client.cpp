@@ -153,7 +153,8 @@ void note_sent(Echo& echo, size_t count) {
 void exchange(int connection, Echo& echo, std::chrono::seconds patience, std::string first_frames) {
     std::string line;  // what has been read of the input and is no whole line yet
     bool more_input = true;
-    auto progress = Clock::now();  // when the server last took or returned something
+    size_t from_input = 0;         // bytes that wait to be sent, without pongs: a server could keep us busy with those
+    auto progress = Clock::now();  // when the server last took something of the input, or returned it
     receive(echo, first_frames.data(), first_frames.size());
 
     char buffer[65536];
@@ -180,13 +181,16 @@ void exchange(int connection, Echo& echo, std::chrono::seconds patience, std::st
             const ssize_t sent = TRY(send(connection, echo.output.data(), echo.output.size(), MSG_DONTWAIT));
             if (sent > 0) {
                 note_sent(echo, static_cast<size_t>(sent));
-                progress = Clock::now();
+                if (from_input > 0) progress = Clock::now();
+                from_input -= std::min(from_input, static_cast<size_t>(sent));
             }
         }
         if (watched[1].revents != 0) {
             const ssize_t count = CALL(read(STDIN_FILENO, buffer, sizeof buffer));
             more_input = count > 0;
+            const size_t before = echo.output.size();
             take_input(echo, line, {buffer, static_cast<size_t>(count)});
+            from_input += echo.output.size() - before;
         }
         if (Clock::now() >= progress + patience && !echo.peer.finished()) {
             if (echo.peer.close_sent()) throw std::runtime_error("the server does not answer our Close");

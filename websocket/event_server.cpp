@@ -57,6 +57,7 @@ struct Client {
     bool asked = false;      // a ping is on its way
     bool large = false;      // it sends large messages
     bool leaving = false;    // our side is shut down: whatever comes is thrown away until its side is
+    bool ended = false;      // its side is shut down, and it still is owed something
     std::int64_t since;      // when its time began to run, in milliseconds; see Server::deadline()
     std::int64_t timer = 0;  // when it will be looked at
     std::unique_ptr<ServerHandshake> handshake;  // until it is over
@@ -196,6 +197,10 @@ void Server::serve(Client& client) {
         char* bytes = room ? room->bytes : input_.data();
         const ssize_t received = TRY(recv(client.fd, bytes, room ? room->count : most, 0));
         if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
+        if (received == 0 && client.leaving && !client.unsent.empty()) {
+            client.ended = true;  // as it may be behind a Close frame: the answers to what came before are sent first
+            return watch(client);
+        }
         if (received <= 0) return drop(client);
         if (client.leaving) return;
         const auto count = static_cast<std::size_t>(received);
@@ -274,7 +279,8 @@ void Server::flush(Client& client) {
 /// Watches for room to write only while something is unsent, and for bytes only while that is not too much.
 void Server::watch(Client& client) {
     const bool writing = !client.unsent.empty();
-    const bool reading = client.unsent.size() < static_cast<std::size_t>(settings_.queue_bytes);
+    const bool reading =
+        !writing || (!client.ended && client.unsent.size() < static_cast<std::size_t>(settings_.queue_bytes));
     if (writing != client.writing || reading != client.reading) {
         loop_.change(client.fd, client.reading, client.writing, reading, writing);
         client.reading = reading;

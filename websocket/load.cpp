@@ -83,9 +83,10 @@ struct Client {
     int fd;
     Buffer output;  // stays empty, but for the answers to pings
     Connection peer{Role::client, output};
-    std::size_t at = 0;        // in Frames::bytes: what is sent next
-    std::size_t allowed = 0;   // bytes that may be sent: the frames that are not in flight
-    std::size_t returned = 0;  // bytes of a frame that is not back yet, with --tcp
+    std::size_t in_flight = 0;  // messages
+    std::size_t at = 0;         // in Frames::bytes: what is sent next
+    std::size_t allowed = 0;    // bytes that may be sent: the frames that are not in flight
+    std::size_t returned = 0;   // bytes of a frame that is not back yet, with --tcp
     bool writing = false;
     std::vector<Clock::time_point> sent_at;  // of the messages in flight: a ring
     std::size_t first = 0;
@@ -103,6 +104,7 @@ private:
     void connect(const Options& options);
     void send_some(Client& client);
     void receive_some(Client& client);
+    void take_events(Client& client);
     void count_answer(Client& client, Clock::time_point now);
 
     const Settings settings_;
@@ -138,6 +140,7 @@ Load::Load(const Settings& settings, const Options& options)
 
 void Load::connect(const Options& options) {
     const int fd = connect_to_any(resolve(options.host, options.port, SOCK_STREAM));
+    std::size_t behind = 0, end = 0;  // what came behind the handshake, in input_
     if (!settings_.tcp) {
         ClientWishes wishes;
         wishes.host = host_and_port(options.host, options.port);
@@ -152,6 +155,8 @@ void Load::connect(const Options& options) {
             status = handshake.take(input);
             if (received == 0 || status == ClientHandshake::Status::refused)
                 throw std::runtime_error(handshake.reason());
+            end = static_cast<std::size_t>(received);
+            behind = end - input.size();
         }
     }
     const int on = 1;
@@ -162,6 +167,8 @@ void Load::connect(const Options& options) {
     client = std::make_unique<Client>(fd);
     client->sent_at.resize(static_cast<std::size_t>(settings_.in_flight));
     loop_.add(fd);
+    client->peer.receive(input_.data() + behind, end - behind);
+    take_events(*client);
 }
 
 void Load::run() {
@@ -172,8 +179,10 @@ void Load::run() {
         if (client == nullptr) continue;
         for (auto& time : client->sent_at)
             time = Clock::now();
-        client->allowed = frames_.frame_size * client->sent_at.size();
-        started_ += settings_.in_flight;
+        const long left = settings_.messages == 0 ? settings_.in_flight : settings_.messages - started_;
+        client->in_flight = static_cast<std::size_t>(std::min(settings_.in_flight, left));
+        client->allowed = frames_.frame_size * client->in_flight;
+        started_ += static_cast<long>(client->in_flight);
         send_some(*client);
     }
     // When the time is over nothing more is sent, and what is on its way comes back.
@@ -183,7 +192,7 @@ void Load::run() {
         for (const EventLoop::Ready& ready : loop_.wait(silent ? static_cast<int>(std::max<long>(left, 0)) : 10000)) {
             Client& client = *clients_[static_cast<std::size_t>(ready.fd)];
             if (ready.readable) receive_some(client);
-            if (client.allowed > 0) send_some(client);
+            if (client.allowed > 0 || !client.output.empty()) send_some(client);
         }
         const auto now = Clock::now();
         over_ = now >= end;
@@ -197,14 +206,26 @@ void Load::run() {
 }
 
 void Load::send_some(Client& client) {
-    while (client.allowed > 0) {
-        const std::size_t count = std::min(client.allowed, frames_.bytes.size() - client.at);
-        const ssize_t sent = TRY(send(client.fd, frames_.bytes.data() + client.at, count, 0));
-        if (sent <= 0) break;  // no room now, or an error that recv() will tell
-        client.at = (client.at + static_cast<std::size_t>(sent)) % frames_.bytes.size();
-        client.allowed -= static_cast<std::size_t>(sent);
+    for (;;) {
+        const std::size_t into = client.at % frames_.frame_size;
+        const bool pongs = !client.output.empty();  // they go between two frames
+        const bool now = pongs && into == 0;
+        const char* bytes = now ? client.output.data() : frames_.bytes.data() + client.at;
+        const std::size_t count =
+            now ? client.output.size()
+                : std::min(client.allowed, pongs ? frames_.frame_size - into : frames_.bytes.size() - client.at);
+        if (count == 0) break;
+        const ssize_t result = TRY(send(client.fd, bytes, count, 0));
+        if (result <= 0) break;  // no room now, or an error that recv() will tell
+        const auto sent = static_cast<std::size_t>(result);
+        if (now) {
+            client.output.drop_front(sent);
+        } else {
+            client.at = (client.at + sent) % frames_.bytes.size();
+            client.allowed -= sent;
+        }
     }
-    const bool writing = client.allowed > 0;
+    const bool writing = client.allowed > 0 || !client.output.empty();
     if (writing != client.writing) loop_.change(client.fd, true, client.writing, true, writing);
     client.writing = writing;
 }
@@ -214,11 +235,11 @@ void Load::receive_some(Client& client) {
     const ssize_t received =
         TRY(recv(client.fd, room ? room->bytes : input_.data(), room ? room->count : input_.size(), 0));
     if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
-    if (received == -1) CALL(recv(client.fd, input_.data(), input_.size(), 0));
+    if (received == -1) throw std::runtime_error(fmt::format("recv(): {}", describe_error(errno)));
     if (received == 0) throw std::runtime_error("the server has closed a connection");
-    const auto now = Clock::now();
     const auto count = static_cast<std::size_t>(received);
     if (settings_.tcp) {
+        const auto now = Clock::now();
         for (client.returned += count; client.returned >= frames_.frame_size; client.returned -= frames_.frame_size) {
             count_answer(client, now);
         }
@@ -229,6 +250,11 @@ void Load::receive_some(Client& client) {
     } else {
         client.peer.receive(input_.data(), count);
     }
+    take_events(client);
+}
+
+void Load::take_events(Client& client) {
+    const auto now = Clock::now();
     while (const auto event = client.peer.next()) {
         if (event->opcode == Opcode::close) {
             throw std::runtime_error(fmt::format("the connection was closed: {} {}", client.peer.closing().code,
@@ -238,15 +264,10 @@ void Load::receive_some(Client& client) {
         if (event->payload != frames_.payload) throw std::runtime_error("an answer is not what was sent");
         count_answer(client, now);
     }
-    if (!client.output.empty()) {  // pongs; a frame that is half sent must be ended first, so they wait for a pause
-        if (client.at % frames_.frame_size == 0) {
-            send_all(client.fd, client.output.data(), client.output.size());
-            client.output.clear();
-        }
-    }
 }
 
 void Load::count_answer(Client& client, Clock::time_point now) {
+    if (client.in_flight == 0) throw std::runtime_error("an answer came that nothing was sent for");
     Clock::time_point& sent = client.sent_at[client.first];
     constexpr std::size_t most_samples = 20'000'000;
     if (latencies_.size() < most_samples) {
@@ -254,10 +275,12 @@ void Load::count_answer(Client& client, Clock::time_point now) {
             static_cast<std::int32_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - sent).count()));
     }
     ++answered_;
+    --client.in_flight;
     if (over_ || (settings_.messages != 0 && started_ >= settings_.messages)) return;
     sent = now;
     client.first = (client.first + 1) % client.sent_at.size();
     client.allowed += frames_.frame_size;
+    ++client.in_flight;
     ++started_;
 }
 

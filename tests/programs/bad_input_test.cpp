@@ -118,7 +118,8 @@ TEST_CASE("bad input: a host name that no resolver can find", "[programs][bad_in
     if (help_line(help_of(name), "host").empty()) return;
     INFO(name);
     const std::string impossible(64, 'a');  // a label has 63 bytes at the most (RFC 1035)
-    CHECK_THAT(refusal({path, "--host", impossible}, 1), ContainsSubstring("cannot find the address of '" + impossible));
+    CHECK_THAT(refusal({path, "--host", impossible}, 1),
+               ContainsSubstring("cannot find the address of '" + impossible));
     // What can't be part of a name never gets to the terminal as it is, whether a resolver is asked or not.
     Process hostile({path, "--host", impossible + "\x1b[2J\n"});
     CHECK(hostile.wait().status != 0);

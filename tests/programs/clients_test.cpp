@@ -131,20 +131,25 @@ TEST_CASE("clients: nobody listens", "[programs][clients]") {
     const Pair pair = GENERATE(from_range(stream_pairs()));
     INFO(pair.name());
     const TempDir directory;
-    const std::unique_ptr<FreePort> port = pair.host.empty() ? nullptr : std::make_unique<FreePort>(SOCK_STREAM, pair.host);
+    const std::unique_ptr<FreePort> port =
+        pair.host.empty() ? nullptr : std::make_unique<FreePort>(SOCK_STREAM, pair.host);
     Process client(port ? Process::Command{program(pair.client), "--host", pair.host, "--port", port->text()}
                         : Process::Command{program(pair.client), "--path", directory / "socket"});
     client.expect_exit(1);
     CHECK(client.out().empty());
     CHECK(lines_of(client.err()).size() == 1);
     CHECK_THAT(client.err(), StartsWith(pair.client + ".cpp:"));
-    CHECK_THAT(client.err(), ContainsSubstring(port ? "(ECONNREFUSED): nobody listens there" : "(ENOENT): there is no"));
+    CHECK_THAT(client.err(),
+               ContainsSubstring(port ? "(ECONNREFUSED): nobody listens there" : "(ENOENT): there is no"));
 }
 
 TEST_CASE("clients: what a hostile server sends is escaped on a terminal, and raw in a pipe", "[programs][clients]") {
     const Pair pair = GENERATE(from_range(stream_pairs()));
     INFO(pair.name());
-    const std::string hostile("\x1b[2J\x1b]52;c;cm0gLXJmIH4=\x07\xc2\x9b" "6n\0\r한글\xff\n", 38);
+    const std::string hostile(
+        "\x1b[2J\x1b]52;c;cm0gLXJmIH4=\x07\xc2\x9b"
+        "6n\0\r한글\xff\n",
+        38);
     const std::string harmless = "\\x1b[2J\\x1b]52;c;cm0gLXJmIH4=\\x07\\xc2\\x9b6n\\x00\\r한글\\xff\r\n";
     SECTION("on a terminal, however it is cut") {
         Stage stage(pair, {.terminal = Terminal::output});

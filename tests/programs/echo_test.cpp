@@ -145,7 +145,8 @@ TEST_CASE("echo: the largest datagram, and one byte more", "[programs][echo][udp
 TEST_CASE("echo: UDP returns an empty datagram", "[programs][echo][udp]") {
     const Server server = start_server("udp/echo_server");
     Peer peer = Peer::bound(SOCK_DGRAM);
-    const Address address = resolve(server.host(), static_cast<std::uint16_t>(std::stoi(server.port())), SOCK_DGRAM).front();
+    const Address address =
+        resolve(server.host(), static_cast<std::uint16_t>(std::stoi(server.port())), SOCK_DGRAM).front();
     Address sender;
     peer.send_to(address, "");
     CHECK(peer.receive_from(sender).empty());
@@ -168,11 +169,12 @@ TEST_CASE("echo: bytes that could command a terminal are escaped on one", "[prog
     const Server server = pair.start();
     // Piped in, shown on a terminal: a hostile server could send the same.
     Process client(server.client(pair.client), {.terminal = Terminal::output});
-    client.feed("\x1b[2Jcleared\x07 \x1b]0;title\x07 \xc2\x9b" "31m 한글\n");
+    client.feed(
+        "\x1b[2Jcleared\x07 \x1b]0;title\x07 \xc2\x9b"
+        "31m 한글\n");
     client.close_input();
     client.expect_exit(0);
-    CHECK(client.all(Stream::terminal) ==
-          "\\x1b[2Jcleared\\x07 \\x1b]0;title\\x07 \\xc2\\x9b31m 한글\r\n");
+    CHECK(client.all(Stream::terminal) == "\\x1b[2Jcleared\\x07 \\x1b]0;title\\x07 \\xc2\\x9b31m 한글\r\n");
     // And as they are into a pipe.
     CHECK(run(server.client(pair.client), "\x1b[2J") == "\x1b[2J");
 }

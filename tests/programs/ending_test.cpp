@@ -146,9 +146,11 @@ TEST_CASE("ending: two Unix servers at once, and one of them remains", "[program
         killed.wait();
         Process first({program("unix/echo_server"), "--path", path});
         Process second({program("unix/echo_server"), "--path", path});
-        wait_until([&] { return !first.is_running() || !second.is_running() ||
-                                (!first.out().empty() && !second.out().empty()); },
-                   "one of them to give up, or both to listen");
+        wait_until(
+            [&] {
+                return !first.is_running() || !second.is_running() || (!first.out().empty() && !second.out().empty());
+            },
+            "one of them to give up, or both to listen");
         // Whichever listens is found by a client.
         Process& alive = first.is_running() ? first : second;
         alive.expect(Stream::out, "listening on");

@@ -15,9 +15,7 @@ const std::string text = "hello\nan empty line follows\n\n안녕 without a newli
 
 bool is_datagram(const std::string& program) { return program.rfind("udp/", 0) == 0; }
 
-std::string bracketed(const std::string& host) {
-    return host.find(':') != std::string::npos ? "[" + host + "]" : host;
-}
+std::string bracketed(const std::string& host) { return host.find(':') != std::string::npos ? "[" + host + "]" : host; }
 
 Process::Command socat_client(const Server& server, const std::string& program) {
     if (takes_path(program)) return {"socat", "-t", "30", "-", "UNIX-CONNECT:" + server.path()};

@@ -46,8 +46,8 @@ public:
           process_(command(block, port_option),
                    {.environment = {"XDG_RUNTIME_DIR=" + directory.path(), "NO_COLOR=1"}, .terminal = Terminal::all}) {}
 
-    /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by the
-    /// terminal at its place.
+    /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
+    /// the terminal at its place.
     void wait_for_lines_before(size_t line) {
         const auto printed = [&] { return normalized(lines_on(process_), port_).lines.size() >= line; };
         wait_until([&] { return printed() || !process_.is_running(); }, fmt::format("{} lines", line), limit);
@@ -84,7 +84,8 @@ public:
     int listening_port() {
         std::string line = process_.expect_line(Stream::terminal, "listening on ", limit);
         const size_t colon = line.rfind(':');
-        if (line.find('/') == std::string::npos && colon != std::string::npos) port_ = std::stoi(line.substr(colon + 1));
+        if (line.find('/') == std::string::npos && colon != std::string::npos)
+            port_ = std::stoi(line.substr(colon + 1));
         return port_;
     }
 
@@ -93,8 +94,9 @@ public:
         const std::vector<std::string> lines = lines_on(process_);
         const std::string differences = difference(expected_, normalized(lines, port_));
         if (differences.empty()) return "";
-        std::string text = fmt::format("{}: is not what the program prints now (- lesson, + now)\n{}  The terminal shows:\n",
-                                       block_.place, differences);
+        std::string text =
+            fmt::format("{}: is not what the program prints now (- lesson, + now)\n{}  The terminal shows:\n",
+                        block_.place, differences);
         for (const std::string& line : lines)
             text += "    | " + line + "\n";
         return text;
@@ -212,8 +214,9 @@ TEST_CASE("lessons: one that is wrong is found", "[programs][lessons]") {
                ContainsSubstring("  + tcp/echo_client.cpp:"));
     CHECK_THAT(complaints(right_server, "$ build/tcp/echo_client\nhi\n"),
                ContainsSubstring("the typed line is not in the block: hello"));
-    CHECK_THAT(replay_lesson("f.md", "<!-- replay x command -->\n" + fence + "\n$ build/tcp/echo_client\nfine\n" + fence),
-               ContainsSubstring("(ECONNREFUSED)"));
+    CHECK_THAT(
+        replay_lesson("f.md", "<!-- replay x command -->\n" + fence + "\n$ build/tcp/echo_client\nfine\n" + fence),
+        ContainsSubstring("(ECONNREFUSED)"));
     CHECK_THAT(replay_lesson("f.md", "<!-- replay x client: ^D -->\n" + fence + "\n$ build/tcp/echo_client\n" + fence),
                ContainsSubstring("no server of this name"));
 }

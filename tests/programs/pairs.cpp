@@ -29,8 +29,8 @@ std::vector<Pair> stream_pairs() {
 
 std::vector<Pair> echo_pairs() {
     std::vector<Pair> pairs = stream_pairs();
-    for (const Pair& pair : only_available({{"udp/echo_server", "udp/echo_client", "127.0.0.1"},
-                                            {"udp/echo_server", "udp/echo_client", "::1"}})) {
+    for (const Pair& pair : only_available(
+             {{"udp/echo_server", "udp/echo_client", "127.0.0.1"}, {"udp/echo_server", "udp/echo_client", "::1"}})) {
         pairs.push_back(pair);
     }
     return pairs;

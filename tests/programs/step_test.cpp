@@ -60,7 +60,8 @@ void step_to_the_end(Process& process) {
 
 TEST_CASE("step: each call waits for Enter", "[programs][step]") {
     Process server = stepped("tcp/echo_server");
-    server.expect(Stream::terminal, "[Enter: make the call  n: run to the next of its name  c: run on  ?: explain  q: quit]");
+    server.expect(Stream::terminal,
+                  "[Enter: make the call  n: run to the next of its name  c: run on  ?: explain  q: quit]");
     stop_at(server, "getaddrinfo(");
     for (const char* call : {"socket(", "setsockopt(", "bind(", "listen("}) {
         INFO(call);
@@ -160,7 +161,8 @@ TEST_CASE("step: q ends the program with status 0, and the call is not made", "[
 
 TEST_CASE("step: q removes a Unix server's socket", "[programs][step][unix]") {
     const TempDir directory;
-    Process server({program("unix/echo_server"), "--path", directory / "socket", "--step"}, {.terminal = Terminal::keys});
+    Process server({program("unix/echo_server"), "--path", directory / "socket", "--step"},
+                   {.terminal = Terminal::keys});
     for (const char* call : {"socket(", "bind(", "listen(", "getsockname("}) {
         stop_at(server, call);
         server.type("\n");

@@ -131,17 +131,22 @@ void limit_descriptors(pid_t pid, rlim_t most) {
 
 }  // namespace
 
-TEST_CASE("survival: out of descriptors, it says so, rests, and serves again when there are some", "[programs][survival]") {
+TEST_CASE("survival: out of descriptors, it says so, rests, and serves again when there are some",
+          "[programs][survival]") {
     const Pair pair = GENERATE(from_range(stream_pairs()));
     if (pair.host == "::1") return;
+    if (is_sanitized()) return skip("UndefinedBehaviorSanitizer needs descriptors itself, and sees errors without them");
     INFO(pair.name());
     Server server = pair.start();
     limit_descriptors(server.pid(), 3);  // 0, 1 and 2; the listener is there already
-    must_serve(server, pair.client);     // by the accept() that had its descriptor before
+    // An accept() that waits has its descriptor already, and still serves this one.
+    Process first(server.client(pair.client));
+    first.feed("hello\n");
+    first.close_input();
+    server.expect_line(Stream::err, "(EMFILE)");
 
     Process client(server.client(pair.client));
     client.feed("hello\n");
-    server.expect_line(Stream::err, "(EMFILE)");
     const double work_before = seconds_of_work(server.pid());
     const auto begin = std::chrono::steady_clock::now();
     for (int i = 0; i < 4; ++i)
@@ -153,6 +158,7 @@ TEST_CASE("survival: out of descriptors, it says so, rests, and serves again whe
     CHECK(client.out().empty());
 
     limit_descriptors(server.pid(), 100);
+    first.expect_exit(0);
     client.expect(Stream::out, "hello\n");
     client.close_input();
     client.expect_exit(0);

@@ -16,7 +16,8 @@ using States = std::vector<std::string>;
 
 /// The states that a narration tells of for a descriptor, in order, each once: {"CLOSED", "LISTEN"}.
 States states_of(const std::string& narration, const std::string& fd) {
-    static const std::regex told("    fd (\\d+)  (?:new TCP socket: )?(?:([A-Z_0-9]+) -> )?([A-Z_0-9]+|closed)(?: .*|,.*)?");
+    static const std::regex told(
+        "    fd (\\d+)  (?:new TCP socket: )?(?:([A-Z_0-9]+) -> )?([A-Z_0-9]+|closed)(?: .*|,.*)?");
     static const std::regex connection(".*, the connection: ([A-Z_0-9]+).*");
     States states;
     const auto add = [&](const std::string& state) {
@@ -64,16 +65,17 @@ TEST_CASE("trace: a TCP connection from CLOSED to TIME_WAIT", "[programs][trace]
 
     // The client's side of the same goodbye. Which states it is seen in depends on who is faster, their order doesn't.
     const std::string own = joined(states_of(client.err(), "3"));
-    const std::regex life("CLOSED ESTABLISHED( FIN_WAIT_1)?( FIN_WAIT_2)?( TIME_WAIT)? closed( FIN_WAIT_2| TIME_WAIT)?");
+    const std::regex life(
+        "CLOSED ESTABLISHED( FIN_WAIT_1)?( FIN_WAIT_2)?( TIME_WAIT)? closed( FIN_WAIT_2| TIME_WAIT)?");
     INFO(own);
     CHECK(std::regex_match(own, life));
     CHECK((own.find("TIME_WAIT") != std::string::npos || own.find("FIN_WAIT_2") != std::string::npos));
 
     // And the calls stand in the order of the program.
     size_t at = 0;
-    for (const char* call : {"socket(", "= 3", "connect(", "= 0", "poll(", "read(", "= 6", "send(", "= 6", "recv(",
-                             "= 6", "read(", "= 0", "shutdown(connection, SHUT_WR)", "= 0", "recv(", "= 0",
-                             "close(connection)", "= 0"}) {
+    for (const char* call :
+         {"socket(", "= 3", "connect(", "= 0", "poll(", "read(", "= 6", "send(", "= 6", "recv(", "= 6", "read(", "= 0",
+          "shutdown(connection, SHUT_WR)", "= 0", "recv(", "= 0", "close(connection)", "= 0"}) {
         INFO(call);
         at = client.err().find(call, at);
         REQUIRE(at != std::string::npos);

@@ -109,11 +109,9 @@ TEST_CASE("udp: late duplicates and wrong answers are passed over", "[programs][
 
     client.feed("2\n");
     server.receive_from(address);
-    CHECK(client.expect_line(Stream::err, "passed over") ==
-          "passed over 6 bytes that are not the answer to this line");
+    CHECK(client.expect_line(Stream::err, "passed over") == "passed over 6 bytes that are not the answer to this line");
     server.send_to(address, "");
-    CHECK(client.expect_line(Stream::err, "passed over") ==
-          "passed over 0 bytes that are not the answer to this line");
+    CHECK(client.expect_line(Stream::err, "passed over") == "passed over 0 bytes that are not the answer to this line");
     server.send_to(address, "2\nand more");
     CHECK(client.expect_line(Stream::err, "passed over") ==
           "passed over 10 bytes that are not the answer to this line");

@@ -1,13 +1,13 @@
 // RFC 6455 and RFC 7692 over real sockets, as a conformance suite asks: the servers meet a client that is played by the
-// test. Frames, fragments, UTF-8, Close, faults, compression, large messages; and the end of TCP, which is the server's.
+// test. Frames, fragments, UTF-8, Close, faults, compression, large messages; and the end of TCP, which is the
+// server's.
 
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
+#include "tests/support/files.hpp"
 #include "websocket/protocol/deflate.hpp"
 
 #include <fmt/core.h>
-
-#include <numeric>
 
 using wire::close_body;
 using wire::masked;
@@ -19,8 +19,8 @@ namespace {
 /// "88 " and this code, with any reason behind it.
 std::string close_begin(unsigned code) { return "88 " + wire::shown(close_body(code)); }
 
-/// The frames that come before the Close frame; CHECKs that there is one with this code and a reason, and that it is the
-/// last thing before the server's FIN.
+/// The frames that come before the Close frame; CHECKs that there is one with this code and a reason, and that it is
+/// the last thing before the server's FIN.
 void check_failed(WebSocketPeer& peer, unsigned code, const Frames& before = {}) {
     Frames frames = peer.frames_to_end();
     INFO(Catch::StringMaker<Frames>::convert(frames));
@@ -29,6 +29,7 @@ void check_failed(WebSocketPeer& peer, unsigned code, const Frames& before = {})
     CHECK(frames.back().size() > close_begin(code).size());
     frames.pop_back();
     CHECK(frames == before);
+    peer.socket().close();  // for the blocking server, which waits for it
 }
 
 /// A payload that is another for each length, and text.
@@ -90,13 +91,13 @@ TEST_CASE("websocket conformance: frames that come byte by byte", "[programs][we
     WebSocketPeer peer(server);
     const std::string korean = "안녕하세요 👋";
     const std::string all = masked(0x81, korean) + masked(0x89, "ping") + masked(0x01, letters(126)) +
-                            masked(0x89, "") + masked(0x80, letters(300)) + masked(0x82, "\0\xff"_hex) +
+                            masked(0x89, "") + masked(0x80, letters(300)) + masked(0x82, "00ff"_hex) +
                             masked(0x88, close_body(1000, "끝"));
     for (const char byte : all)
         peer.send({&byte, 1});
     CHECK(peer.frames_to_end() == Frames{"81 " + korean, "8a ping", "8a ",
-                                         "81 " + wire::shown(letters(126) + letters(300)), "82 " + wire::shown("\0\xff"_hex),
-                                         "88 " + wire::shown(close_body(1000))});
+                                         "81 " + wire::shown(letters(126) + letters(300)),
+                                         "82 " + wire::shown("00ff"_hex), "88 " + wire::shown(close_body(1000))});
 }
 
 TEST_CASE("websocket conformance: pings are answered in order, each with its payload", "[programs][websocket]") {
@@ -175,9 +176,12 @@ TEST_CASE("websocket conformance: texts at the edges of UTF-8", "[programs][webs
     INFO(name);
     const Server server = start_server(name);
     WebSocketPeer peer(server);
+    // A binary message may hold what it likes.
+    peer.send_frame(0x82, "c0"_hex);
+    CHECK(peer.frame() == "82 \\xc0");
     for (const std::string& text :
-         {"00"_hex, "7f"_hex, "c280"_hex, "dfbf"_hex, "e0a080"_hex, "ed9fbf"_hex, "ee8080"_hex, "efbfbd"_hex, "efbfbe"_hex,
-          "efbfbf"_hex, "f0908080"_hex, "f48fbfbf"_hex, "efbbbf"_hex, "cebae1bdb9cf83cebcceb5"_hex}) {
+         {"00"_hex, "7f"_hex, "c280"_hex, "dfbf"_hex, "e0a080"_hex, "ed9fbf"_hex, "ee8080"_hex, "efbfbd"_hex,
+          "efbfbe"_hex, "efbfbf"_hex, "f0908080"_hex, "f48fbfbf"_hex, "efbbbf"_hex, "cebae1bdb9cf83cebcceb5"_hex}) {
         INFO(wire::to_hex(text));
         peer.send(masked(0x81, text) + in_fragments(1, text, 1));
         CHECK(peer.payload(0x81) == text);
@@ -189,11 +193,17 @@ TEST_CASE("websocket conformance: 1007 at the first byte that can't be UTF-8", "
     const std::string name = GENERATE(from_range(websocket_servers()));
     INFO(name);
     const Server server = start_server(name);
-    for (const std::string& text :
-         {"80"_hex,       "bf"_hex,         "c0"_hex,           "c080"_hex,         "c1bf"_hex,   "e080"_hex,
-          "e09f"_hex,     "eda0"_hex,       "edbf"_hex,         "f080"_hex,         "f08f"_hex,   "f490"_hex,
-          "f5"_hex,       "f8"_hex,         "fc"_hex,           "fe"_hex,           "ff"_hex,     "c241"_hex,
-          "e18041"_hex,   "f1808041"_hex,   "41c2c2"_hex,       "cebae1bdb9eda080"_hex}) {
+    for (const std::string& text : {"80"_hex,     "bf"_hex,
+                                    "c0"_hex,     "c080"_hex,
+                                    "c1bf"_hex,   "e080"_hex,
+                                    "e09f"_hex,   "eda0"_hex,
+                                    "edbf"_hex,   "f080"_hex,
+                                    "f08f"_hex,   "f490"_hex,
+                                    "f5"_hex,     "f8"_hex,
+                                    "fc"_hex,     "fe"_hex,
+                                    "ff"_hex,     "c241"_hex,
+                                    "e18041"_hex, "f1808041"_hex,
+                                    "41c2c2"_hex, "cebae1bdb9eda080"_hex}) {
         INFO(wire::to_hex(text));
         WebSocketPeer whole(server);  // the message is whole
         whole.send_frame(0x81, "before" + text);
@@ -213,9 +223,6 @@ TEST_CASE("websocket conformance: 1007 at the first byte that can't be UTF-8", "
         WebSocketPeer later(server);
         later.send(masked(0x01, "cut" + text) + masked(0x80, ""));
         check_failed(later, 1007);
-        WebSocketPeer binary(server);  // which may hold what it likes
-        binary.send_frame(0x82, text);
-        CHECK(binary.payload(0x82) == text);
     }
     // In a large message, long before its end.
     WebSocketPeer large(server);
@@ -258,11 +265,16 @@ TEST_CASE("websocket conformance: each fault of a frame, and its code", "[progra
         {"a continuation of nothing", masked(0x80, "a")},
         {"a continuation of nothing, not the last", masked(0x00, "")},
         {"a continuation behind a whole message", masked(0x81, "good") + masked(0x80, "a"), 1002, {"81 good"}},
-        {"a continuation behind a message in fragments", in_fragments(1, "good", 2) + masked(0x80, "a"), 1002, {"81 good"}},
+        {"a continuation behind a message in fragments",
+         in_fragments(1, "good", 2) + masked(0x80, "a"),
+         1002,
+         {"81 good"}},
         {"a text within a text", masked(0x01, "a") + masked(0x81, "b")},
         {"a binary within a text", masked(0x01, "a") + masked(0x82, "b")},
         {"a first fragment within a text", masked(0x01, "a") + masked(0x01, "b")},
-        {"a text within a binary, with a ping between", masked(0x02, "a") + masked(0x89, "p") + masked(0x81, "b"), 1002,
+        {"a text within a binary, with a ping between",
+         masked(0x02, "a") + masked(0x89, "p") + masked(0x81, "b"),
+         1002,
          {"8a p"}},
         {"a length of 5 in 16 bits", "81fe0005 37fa213d 7f9f4d5158"_hex},
         {"a length of 125 in 16 bits", "81fe007d"_hex},
@@ -284,8 +296,7 @@ TEST_CASE("websocket conformance: each fault of a frame, and its code", "[progra
         faults.push_back({"a reserved opcode", masked(0x80U | opcode, "Hello")});
         faults.push_back({"a reserved opcode within a message", masked(0x01, "a") + masked(0x80U | opcode, "")});
     }
-    for (const unsigned code :
-         {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U}) {
+    for (const unsigned code : {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U}) {
         faults.push_back({"a close code that may not travel", masked(0x88, close_body(code))});
         faults.push_back({"a close code that may not travel, with a reason", masked(0x88, close_body(code, "why"))});
     }
@@ -353,8 +364,8 @@ TEST_CASE("websocket conformance: Close is answered with the same code", "[progr
     bare.send_frame(0x88, "");
     CHECK(bare.frames_to_end() == Frames{"88 "});
     bare.socket().close();
-    for (const unsigned code : {1000U, 1001U, 1002U, 1003U, 1007U, 1008U, 1009U, 1010U, 1011U, 1012U, 1013U, 1014U, 3000U,
-                                3999U, 4000U, 4999U}) {
+    for (const unsigned code : {1000U, 1001U, 1002U, 1003U, 1007U, 1008U, 1009U, 1010U, 1011U, 1012U, 1013U, 1014U,
+                                3000U, 3999U, 4000U, 4999U}) {
         for (const std::string& reason : {std::string(), std::string("안녕"), std::string(123, 'r')}) {
             INFO(code << " " << reason);
             WebSocketPeer peer(server);
@@ -399,23 +410,18 @@ TEST_CASE("websocket conformance: nothing counts behind Close", "[programs][webs
     CHECK(server.err().empty());
 }
 
-TEST_CASE("websocket conformance: a client that sends everything, Close and FIN before it reads", "[programs][websocket]") {
+TEST_CASE("websocket conformance: a client that sends everything, Close and FIN before it reads",
+          "[programs][websocket]") {
     // The answers wait in the server's queue when the end arrives; they are owed nevertheless.
-    const std::string name = GENERATE(from_range(websocket_servers()));
-    INFO(name);
-    Server server = start_server(name, {"--queue", "100000000"});
-    Process client([&] {
-        Peer peer = Peer::connected_to(server);
-        (void)peer;
-    });
+    Server server = start_server("websocket/event_server", {"--queue", "100000000"});
     WebSocketPeer peer(server);
     const std::string message = random_bytes(1'000'000);
-    std::string all;
-    for (int i = 0; i < 12; ++i)
-        all += masked(0x82, message);
-    peer.send(all + masked(0x88, close_body(1000)));
+    const Frames echoed(12, "82 " + wire::shown(message));
+    for (size_t i = 0; i < echoed.size(); ++i)
+        peer.send_frame(0x82, message);
+    peer.send_frame(0x88, close_body(1000));
     peer.socket().end_sending();
-    Frames expected(12, "82 " + wire::shown(message));
+    Frames expected = echoed;
     expected.push_back("88 " + wire::shown(close_body(1000)));
     CHECK((peer.frames_to_end() == expected));
 }
@@ -436,7 +442,8 @@ std::string inflated(WebSocketPeer& peer, websocket::Inflater& inflater, unsigne
 
 }  // namespace
 
-TEST_CASE("websocket conformance: compressed messages as RFC 7692, section 7.2.3, shows them", "[programs][websocket]") {
+TEST_CASE("websocket conformance: compressed messages as RFC 7692, section 7.2.3, shows them",
+          "[programs][websocket]") {
     const std::string name = GENERATE(from_range(websocket_servers()));
     INFO(name);
     const Server server = start_server(name);
@@ -449,5 +456,85 @@ TEST_CASE("websocket conformance: compressed messages as RFC 7692, section 7.2.3
     returns(masked(0xC1, "f248cdc9c90700"_hex), "Hello");
     returns(masked(0xC1, "f200110000"_hex), "Hello");  // refers back to the first: the window is kept
     returns(masked(0x41, "f248cd"_hex) + masked(0x80, "c9c90700"_hex), "Hello");
-    returns(masked(0x41, "f2"_hex) + masked(0x89, "") + masked(0x00, "") + masked(0x80, "48cdc9c90700"_hex), "Hello") ;
+    peer.send(masked(0x41, "f2"_hex) + masked(0x89, "p") + masked(0x00, "") + masked(0x80, "48cdc9c90700"_hex));
+    CHECK(peer.frame() == "8a p");
+    CHECK(inflated(peer, inflater) == "Hello");
+    returns(masked(0xC1, "000500faff48656c6c6f00"_hex), "Hello");        // a block without compression
+    returns(masked(0xC1, "f348cdc9c9070000"_hex), "Hello");              // a block that says that it is the last
+    returns(masked(0xC1, "f248050000 00ffff cac9c90700"_hex), "Hello");  // two blocks
+    returns(masked(0xC1, "00"_hex), "");
+    // A message may come uncompressed at any time; the answer is compressed or not.
+    peer.send(masked(0x81, "plain") + masked(0xC1, "f248cdc9c90700"_hex));
+    CHECK(inflated(peer, inflater) == "plain");
+    CHECK(inflated(peer, inflater) == "Hello");
+    peer.send(masked(0xC2, "f248cdc9c90700"_hex));
+    CHECK(inflated(peer, inflater, 0xC2) == "Hello");
+}
+
+TEST_CASE("websocket conformance: faults of compression", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name, {"--message", "100000"});
+    websocket::Buffer bomb, fits, latin;
+    websocket::Deflater(15, false).compress(std::string(100'001, '\0'), true, bomb);
+    websocket::Deflater(15, false).compress(std::string(100'000, 'x'), true, fits);
+    websocket::Deflater(15, false).compress(std::string(1000, 'x') + "\xe9 and more", true, latin);
+    struct Fault {
+        const char* what;
+        std::string bytes;
+        unsigned code;
+    };
+    for (const Fault& fault : {
+             Fault{"no DEFLATE data", masked(0xC1, "ffffffff"_hex), 1007},
+             Fault{"a block of a reserved type", masked(0xC1, "0700"_hex), 1007},
+             Fault{"a stored block whose lengths contradict each other", masked(0xC1, "000500000048656c6c6f00"_hex),
+                   1007},
+             Fault{"no block at all", masked(0xC1, ""), 1007},
+             Fault{"a block that is cut", masked(0xC1, "f248cd"_hex), 1007},
+             Fault{"a reference before the beginning", masked(0xC1, "f200110000"_hex), 1007},
+             Fault{"RSV1 on the second fragment", masked(0x41, "f248cd"_hex) + masked(0xC0, "c9c90700"_hex), 1002},
+             Fault{"RSV1 on the second fragment only", masked(0x01, "a") + masked(0xC0, "00"_hex), 1002},
+             Fault{"RSV1 on a ping", masked(0xC9, ""), 1002},
+             Fault{"RSV1 on a Close frame", masked(0xC8, close_body(1000)), 1002},
+             Fault{"RSV2", masked(0xA1, "Hello"), 1002},
+             Fault{"one byte too much comes out", masked(0xC2, bomb.view()), 1009},
+             Fault{"a text that is not UTF-8 when it is inflated", masked(0xC1, latin.view()), 1007},
+         }) {
+        INFO(fault.what);
+        WebSocketPeer peer(server, deflate);
+        peer.send(fault.bytes);
+        check_failed(peer, fault.code);
+    }
+    {
+        WebSocketPeer peer(server, deflate);
+        websocket::Inflater inflater(15, false);
+        peer.send(masked(0xC1, fits.view()));
+        CHECK((inflated(peer, inflater) == std::string(100'000, 'x')));
+    }
+    must_serve(server, "websocket/echo_client");
+}
+
+TEST_CASE("websocket conformance: windows of all sizes, with and without context takeover", "[programs][websocket]") {
+    const std::string name = GENERATE(from_range(websocket_servers()));
+    INFO(name);
+    const Server server = start_server(name);
+    for (int bits = 8; bits <= 15; ++bits) {
+        for (const bool takeover : {true, false}) {
+            INFO(bits << (takeover ? "" : " without context takeover"));
+            WebSocketPeer peer(
+                server, fmt::format("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits={}{}\r\n",
+                                    bits, takeover ? "" : "; server_no_context_takeover; client_no_context_takeover"));
+            // With a window of just this size: a reference that goes further back fails.
+            websocket::Inflater inflater(bits, !takeover);
+            websocket::Deflater deflater(15, !takeover);
+            for (const std::string& message :
+                 {letters(5000), letters(5000), random_bytes(40'000), std::string(100'000, 'x'), std::string(),
+                  letters(1), std::string("안녕")}) {
+                websocket::Buffer compressed;
+                deflater.compress(message, true, compressed);
+                peer.send_frame(0xC2, compressed.view());
+                CHECK((inflated(peer, inflater, 0xC2) == message));
+            }
+        }
+    }
 }

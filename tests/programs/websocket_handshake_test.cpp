@@ -249,7 +249,8 @@ TEST_CASE("websocket handshake: a request must end in time", "[programs][websock
     for (Slow& client : clients) {
         pollfd watched{client.peer.fd(), POLLIN, 0};
         while (watched.revents == 0) {  // the others have been sending as well when its turn comes
-            if (std::chrono::steady_clock::now() - began > patience) throw Unexpected("a slow client is never given up");
+            if (std::chrono::steady_clock::now() - began > patience)
+                throw Unexpected("a slow client is never given up");
             for (Slow& one : clients) {
                 if (one.sent == one.all.size()) continue;
                 if (send(one.peer.fd(), &one.all[one.sent], 1, MSG_NOSIGNAL) == 1) ++one.sent;

@@ -103,7 +103,7 @@ std::string WebSocketPeer::payload(unsigned first) {
     const std::string bytes = frame_bytes();
     wire::frames_of(other_, bytes);  // throws unless it has a mask where it must, and only there
     if (static_cast<unsigned char>(bytes[0]) != first)
-        throw Unexpected(fmt::format("got {:02x} as the first byte of a frame", bytes[0]));
+        throw Unexpected("not the frame that was expected: " + wire::shown(bytes));
     const size_t form = static_cast<unsigned char>(bytes[1]) & 0x7FU;
     const size_t header = 2U + (form == 127 ? 8 : form == 126 ? 2 : 0);
     if (other_ == wire::Role::server) return bytes.substr(header);

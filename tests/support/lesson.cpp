@@ -24,7 +24,9 @@ std::optional<Block> read_marker(const std::string& line) {
     Block block;
     block.name = match[1];
     const std::string kind = match[2];
-    block.kind = kind == "server" ? Block::Kind::server : kind == "command" ? Block::Kind::command : Block::Kind::client;
+    block.kind = kind == "server"    ? Block::Kind::server
+                 : kind == "command" ? Block::Kind::command
+                                     : Block::Kind::client;
     std::string typed = match[3];
     if (typed.size() >= 2 && typed.substr(typed.size() - 2) == "^D") {
         block.ends_input = true;
@@ -44,13 +46,16 @@ bool is_between_fins(const std::string& state) {
 }
 
 std::string without_what_varies(std::string line, int port) {
-    const auto replace = [&](const std::regex& pattern, const char* by) { line = std::regex_replace(line, pattern, by); };
+    const auto replace = [&](const std::regex& pattern, const char* by) {
+        line = std::regex_replace(line, pattern, by);
+    };
     if (port != 0) {
         replace(std::regex(fmt::format("([:\\s]){}\\b", port)), "$017000");  // group 01, and 7000
     }
     static const std::regex blocked("  \\(blocked [^)]*\\)"), meanwhile("  \\(meanwhile\\)");
     static const std::regex other_port("([0-9\\]]):(?!7000\\b)\\d{4,5}\\b"), child("\\b(child|pid[ =])\\s*\\d+");
-    static const std::regex directory("(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
+    static const std::regex directory(
+        "(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
     replace(blocked, "");
     replace(meanwhile, "");
     replace(other_port, "$1:PORT");
@@ -73,8 +78,9 @@ void take_state(std::map<std::string, std::vector<std::string>>& states, const s
     const auto add = [&](const std::string& next) {
         if (is_between_fins(next.substr(0, next.find_first_of(" ,")))) return;
         // "new TCP socket: CLOSED", and then CLOSED, is no change.
-        const bool is_same = !own.empty() && (own.back() == next || (own.back().rfind("new ", 0) == 0 &&
-                                                                     own.back().substr(own.back().find(": ") + 2) == next));
+        const bool is_same =
+            !own.empty() && (own.back() == next || (own.back().rfind("new ", 0) == 0 &&
+                                                    own.back().substr(own.back().find(": ") + 2) == next));
         if (!is_same) own.push_back(next);
     };
     if (std::regex_match(state, match, connection)) {
@@ -136,7 +142,8 @@ Lesson read_lesson(const std::string& file, std::string_view markdown) {
         }
         block->place = fmt::format("{}:{}", file, fence);
         if (content.empty() || content[0].rfind("$ ", 0) != 0) {
-            lesson.complaints.push_back(fmt::format("{}: its block does not begin with \"$ \" and a command", block->place));
+            lesson.complaints.push_back(
+                fmt::format("{}: its block does not begin with \"$ \" and a command", block->place));
             continue;
         }
         block->command = content[0].substr(2);

@@ -12,6 +12,6 @@ struct Task {
     std::function<void()> work;
 };
 
-/// Does all of them, four at a time for each processor, since programs and their peers mostly wait. Returns a line "NAME: what it threw" for each that
-/// failed, in their order; "" when none did.
+/// Does all of them, four at a time for each processor, since programs and their peers mostly wait. Returns a line
+/// "NAME: what it threw" for each that failed, in their order; "" when none did.
 std::string run_in_parallel(const std::vector<Task>& tasks);

@@ -239,8 +239,8 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     Pipe report = make_pipe();  // what went wrong before the program ran; ends silently when it runs
 
     const auto or_terminal = [&](int fd) { return fd != -1 ? fd : child_terminal; };
-    const Orders orders{or_terminal(in.read_end),  or_terminal(out.write_end), or_terminal(err.write_end),
-                        child_terminal,            report.write_end,           &surroundings};
+    const Orders orders{or_terminal(in.read_end), or_terminal(out.write_end), or_terminal(err.write_end),
+                        child_terminal,           report.write_end,           &surroundings};
     if (body) std::fflush(nullptr);  // or the child would print what we had not printed yet
     pid_ = fork();
     must(pid_ != -1, "fork");
@@ -498,7 +498,8 @@ Server::Server(const std::string& name, Command arguments, Surroundings surround
     port_ = ends.port;
 }
 
-Process::Command client_command(const std::string& name, const std::string& address, const Process::Command& arguments) {
+Process::Command client_command(const std::string& name, const std::string& address,
+                                const Process::Command& arguments) {
     const Ends ends = split(address);
     Process::Command command{program(name)};
     if (ends.port.empty()) {

@@ -71,8 +71,9 @@ public:
     /// Starts a program, found in PATH if its name has no slash. Throws Unexpected if it can't be started.
     explicit Process(Command command, Surroundings surroundings = {});
 
-    /// Runs a function in a forked child, for tests of what prints, ends the process or changes all of it. The child has
-    /// none of our descriptors but 0, 1 and 2. It ends with status 0 when the function returns, and 99 when it throws.
+    /// Runs a function in a forked child, for tests of what prints, ends the process or changes all of it. The child
+    /// has none of our descriptors but 0, 1 and 2. It ends with status 0 when the function returns, and 99 when it
+    /// throws.
     explicit Process(const std::function<void()>& body, Surroundings surroundings = {});
 
     /// Kills it, if it still runs.

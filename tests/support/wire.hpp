@@ -23,7 +23,9 @@ std::string from_hex(std::string_view digits);
 /// "8105 48656c6c6f" without blanks.
 std::string to_hex(std::string_view bytes);
 
+inline namespace literals {
 inline std::string operator""_hex(const char* digits, std::size_t count) { return from_hex({digits, count}); }
+}  // namespace literals
 
 /// A text that may be printed: bytes escaped; a long one is told by its length and a checksum.
 std::string shown(std::string_view bytes);

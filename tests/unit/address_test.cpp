@@ -71,8 +71,8 @@ TEST_CASE("address: of Unix sockets, as text", "[unit][address]") {
 }
 
 TEST_CASE("address: which only this machine can reach", "[unit][address]") {
-    for (const Address& address : {v4("127.0.0.1", 1), v4("127.255.255.254", 1), v6("::1", 1),
-                                   v6("::ffff:127.0.0.1", 1), local("/tmp/x", 6)}) {
+    for (const Address& address :
+         {v4("127.0.0.1", 1), v4("127.255.255.254", 1), v6("::1", 1), v6("::ffff:127.0.0.1", 1), local("/tmp/x", 6)}) {
         INFO(address.text());
         CHECK(address.is_loopback());
     }

@@ -23,7 +23,8 @@ TEST_CASE("errors: names, both ways", "[unit][errors]") {
     CHECK(error_name(4711) == "errno 4711");
     CHECK(error_number("EWOULDBLOCK") == EWOULDBLOCK);
     CHECK(error_number("98") == 98);
-    for (const char* nonsense : {"", "E", "econnrefused", "ECONNREFUSED ", " 98", "98x", "0", "-1", "99999999999", "4096"}) {
+    for (const char* nonsense :
+         {"", "E", "econnrefused", "ECONNREFUSED ", " 98", "98x", "0", "-1", "99999999999", "4096"}) {
         INFO(nonsense);
         CHECK(error_number(nonsense) == 0);
     }
@@ -62,16 +63,16 @@ TEST_CASE("errors: escaped()", "[unit][errors]") {
     CHECK(escaped("\x1b]0;title\x07") == "\\x1b]0;title\\x07");
     CHECK(escaped("안녕하세요, 소켓 ü € 😀") == "안녕하세요, 소켓 ü € 😀");
     CHECK(escaped("\xc2\x9b"
-                  "31m") == "\\xc2\\x9b31m");           // the C1 control that does what ESC [ does
+                  "31m") == "\\xc2\\x9b31m");  // the C1 control that does what ESC [ does
     CHECK(escaped("\xc2\x80\xc2\x9f") == "\\xc2\\x80\\xc2\\x9f");
-    CHECK(escaped("\xc2\xa0") == "\xc2\xa0");            // the first character after them
+    CHECK(escaped("\xc2\xa0") == "\xc2\xa0");  // the first character after them
     CHECK(escaped("\x80\xbf\xff\xfe") == "\\x80\\xbf\\xff\\xfe");
-    CHECK(escaped("\xc0\xaf") == "\\xc0\\xaf");          // "/" in two bytes
+    CHECK(escaped("\xc0\xaf") == "\\xc0\\xaf");           // "/" in two bytes
     CHECK(escaped("\xe0\x80\xaf") == "\\xe0\\x80\\xaf");  // in three
     CHECK(escaped("\xf0\x80\x80\xaf") == "\\xf0\\x80\\x80\\xaf");
-    CHECK(escaped("\xed\xa0\x80") == "\\xed\\xa0\\x80");          // a surrogate
-    CHECK(escaped("\xed\x9f\xbf") == "\xed\x9f\xbf");             // the last before them
-    CHECK(escaped("\xf4\x8f\xbf\xbf") == "\xf4\x8f\xbf\xbf");     // the last character
+    CHECK(escaped("\xed\xa0\x80") == "\\xed\\xa0\\x80");           // a surrogate
+    CHECK(escaped("\xed\x9f\xbf") == "\xed\x9f\xbf");              // the last before them
+    CHECK(escaped("\xf4\x8f\xbf\xbf") == "\xf4\x8f\xbf\xbf");      // the last character
     CHECK(escaped("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");  // one more
     CHECK(escaped("\xf5\x80\x80\x80") == "\\xf5\\x80\\x80\\x80");
 }
@@ -116,6 +117,7 @@ TEST_CASE("errors: exit statuses", "[unit][errors]") {
     CHECK(status_of([] { throw std::runtime_error("what"); }) == "1 what\n");
     CHECK(status_of([] { throw UsageError("what"); }) == "2 what\n");
     CHECK(status_of([] { throw narrator::Quit(); }) == "0 ");
-    CHECK(status_of([] { throw SocketError(EDOM, {"f(1)", "a.cpp", 7}); }) ==
-          fmt::format("1 a.cpp:7: f(1): {} (EDOM)\n", std::strerror(EDOM)));
+    CHECK(status_of([] {
+              throw SocketError(EDOM, {"f(1)", "a.cpp", 7});
+          }) == fmt::format("1 a.cpp:7: f(1): {} (EDOM)\n", std::strerror(EDOM)));
 }

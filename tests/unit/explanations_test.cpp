@@ -19,8 +19,8 @@ std::vector<std::string> calls_in(const std::string& path) {
         line = line.substr(0, line.find("//"));
         for (const char* macro : {"CALL(", "TRY("}) {
             for (size_t at = line.find(macro); at != std::string::npos; at = line.find(macro, at + 1)) {
-                const bool is_word = at > 0 && (std::isalnum(static_cast<unsigned char>(line[at - 1])) != 0 ||
-                                                line[at - 1] == '_');
+                const bool is_word =
+                    at > 0 && (std::isalnum(static_cast<unsigned char>(line[at - 1])) != 0 || line[at - 1] == '_');
                 if (is_word) continue;
                 const std::string text = line.substr(at + std::strlen(macro));
                 names.push_back(narrator::name_of({text.c_str(), path.c_str(), 0}));

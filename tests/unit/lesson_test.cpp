@@ -13,12 +13,12 @@ const std::string fence = "```";
 }  // namespace
 
 TEST_CASE("lesson: blocks and how they are made", "[unit][lesson]") {
-    const Lesson lesson = read_lesson("tcp/README.md", "text\n\n<!-- replay echo server -->\n" + fence +
-                                                           "console\n$ build/tcp/echo_server\nlistening\n^C\n" + fence +
-                                                           "\ntext\n<!-- replay echo client: hello | 안녕 | a b ^D -->\n" +
-                                                           fence + "\n$ build/tcp/echo_client --trace\nhello\n\nhello\n" +
-                                                           fence + "\n<!-- replay fault command -->\n" + fence +
-                                                           "\n$ build/tcp/x\n" + fence + "\n");
+    const Lesson lesson = read_lesson(
+        "tcp/README.md", "text\n\n<!-- replay echo server -->\n" + fence +
+                             "console\n$ build/tcp/echo_server\nlistening\n^C\n" + fence +
+                             "\ntext\n<!-- replay echo client: hello | 안녕 | a b ^D -->\n" + fence +
+                             "\n$ build/tcp/echo_client --trace\nhello\n\nhello\n" + fence +
+                             "\n<!-- replay fault command -->\n" + fence + "\n$ build/tcp/x\n" + fence + "\n");
     CHECK(lesson.complaints.empty());
     REQUIRE(lesson.blocks.size() == 3);
     CHECK(lesson.blocks[0].place == "tcp/README.md:3");
@@ -102,7 +102,9 @@ TEST_CASE("lesson: states, per descriptor", "[unit][lesson]") {
 
 TEST_CASE("lesson: runs that differ only in time are the same", "[unit][lesson]") {
     const Transcript slow = normalized({
-        "a.cpp:1  poll()", "    = 1  (blocked 2.00 s)", "    fd 3  ESTABLISHED  127.0.0.1:50000 <-> 127.0.0.1:7000  unread 6",
+        "a.cpp:1  poll()",
+        "    = 1  (blocked 2.00 s)",
+        "    fd 3  ESTABLISHED  127.0.0.1:50000 <-> 127.0.0.1:7000  unread 6",
         "    fd 3  ESTABLISHED -> FIN_WAIT_2  127.0.0.1:50000 <-> 127.0.0.1:7000",
         "    fd 3  FIN_WAIT_2 -> TIME_WAIT  127.0.0.1:50000 <-> 127.0.0.1:7000",
         "    fd 4  CLOSE_WAIT -> closed  127.0.0.1:7000 <-> 127.0.0.1:50000, the connection: LAST_ACK",
@@ -110,8 +112,10 @@ TEST_CASE("lesson: runs that differ only in time are the same", "[unit][lesson]"
     });
     const Transcript fast = normalized(
         {
-            "    fd 3  ESTABLISHED  127.0.0.1:50001 <-> 127.0.0.1:40000  unread 6  (meanwhile)", "a.cpp:1  poll()",
-            "    = 1", "    fd 3  ESTABLISHED -> TIME_WAIT  127.0.0.1:50001 <-> 127.0.0.1:40000",
+            "    fd 3  ESTABLISHED  127.0.0.1:50001 <-> 127.0.0.1:40000  unread 6  (meanwhile)",
+            "a.cpp:1  poll()",
+            "    = 1",
+            "    fd 3  ESTABLISHED -> TIME_WAIT  127.0.0.1:50001 <-> 127.0.0.1:40000",
             "    fd 4  CLOSE_WAIT -> closed  127.0.0.1:40000 <-> 127.0.0.1:50001",
         },
         40000);
@@ -121,11 +125,11 @@ TEST_CASE("lesson: runs that differ only in time are the same", "[unit][lesson]"
 TEST_CASE("lesson: what differs is shown, from both", "[unit][lesson]") {
     const Transcript lesson = normalized({"same", "old", "same too", "    fd 3  CLOSED -> LISTEN  127.0.0.1:7000"});
     const Transcript now = normalized({"same", "new", "same too", "    fd 3  CLOSED -> SYN_SENT  127.0.0.1:7000"});
-    CHECK(difference(lesson, now) == "    same\n  - old\n  + new\n    same too\n"
-                                     "  the states of fd 3:\n  - LISTEN  127.0.0.1:7000\n  + SYN_SENT  127.0.0.1:7000\n");
+    CHECK(difference(lesson, now) ==
+          "    same\n  - old\n  + new\n    same too\n"
+          "  the states of fd 3:\n  - LISTEN  127.0.0.1:7000\n  + SYN_SENT  127.0.0.1:7000\n");
     CHECK(difference(normalized({"a"}), normalized({"a", "b"})) == "    a\n  + b\n");
     CHECK(difference(normalized({"a", "b"}), normalized({"a"})) == "    a\n  - b\n");
     CHECK(difference(normalized({"a", "b"}), normalized({"b", "a"})) != "");
-    CHECK(difference(normalized({}), normalized({"    fd 3  CLOSED"})) ==
-          "  the states of fd 3:\n  + CLOSED\n");
+    CHECK(difference(normalized({}), normalized({"    fd 3  CLOSED"})) == "  the states of fd 3:\n  + CLOSED\n");
 }

@@ -34,8 +34,8 @@ std::vector<Entry> read_log(const std::string& path) {
             begin = end + 1;
         }
         if (fields.size() != 6) throw std::runtime_error("not six fields: " + line);
-        entries.push_back({std::stoll(fields[0]), std::stoi(fields[1]), std::stoi(fields[2]), fields[3], fields[4],
-                           fields[5]});
+        entries.push_back(
+            {std::stoll(fields[0]), std::stoi(fields[1]), std::stoi(fields[2]), fields[3], fields[4], fields[5]});
     }
     return entries;
 }

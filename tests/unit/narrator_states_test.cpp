@@ -235,7 +235,8 @@ TEST_CASE("states: UDP", "[unit][states]") {
                ContainsSubstring("fd 4  unbound -> bound  0.0.0.0:B"));
     CHECK(told_after(lines, "connect(client, address.get(), address.length())").back() ==
           "fd 4  bound -> connected  127.0.0.1:B <-> 127.0.0.1:A");
-    CHECK(told_after(lines, "recv(server, bytes, sizeof bytes, 0)").back() == "fd 3  bound  127.0.0.1:A  unread 5 -> 0");
+    CHECK(told_after(lines, "recv(server, bytes, sizeof bytes, 0)").back() ==
+          "fd 3  bound  127.0.0.1:A  unread 5 -> 0");
     CHECK(lines.back() == "fd 4  connected -> closed  127.0.0.1:B <-> 127.0.0.1:A");
 }
 

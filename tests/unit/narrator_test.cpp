@@ -14,8 +14,8 @@
 #include <cerrno>
 #include <poll.h>
 #include <sys/socket.h>
-#include <thread>
 #include <sys/wait.h>
+#include <thread>
 #include <type_traits>
 #include <unistd.h>
 
@@ -97,23 +97,24 @@ TEST_CASE("narrator: is silent unless it was woken", "[unit][narrator]") {
 TEST_CASE("narrator: result and errno come through untouched", "[unit][narrator]") {
     for (const bool trace : {false, true}) {
         INFO("trace " << trace);
-        CHECK(printed([=] {
-                  narrator::start(trace_settings(trace));
-                  // The narrator looks at them with getsockopt() and getpeername(), which fail on most of these.
-                  int pair[2];
-                  CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
-                  CALL(socket(AF_INET, SOCK_DGRAM, 0));
-                  errno = 4711;
-                  fmt::print("{} ", CALL(socket(AF_INET, SOCK_STREAM, 0)));
-                  fmt::print("{} ", errno);
-                  errno = 4711;
-                  fmt::print("{} ", TRY(listen(-1, 1)));
-                  fmt::print("{} ", errno);
-                  errno = 4711;
-                  char byte = 0;
-                  fmt::print("{} ", TRY(recv(6, &byte, 1, 0)));
-                  fmt::print("{} ", errno);
-              }) == fmt::format("6 4711 -1 {} -1 {} ", EBADF, ENOTCONN));
+        const std::string results = printed([=] {
+            narrator::start(trace_settings(trace));
+            // The narrator looks at them with getsockopt() and getpeername(), which fail on most of these.
+            int pair[2];
+            CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+            CALL(socket(AF_INET, SOCK_DGRAM, 0));
+            errno = 4711;
+            fmt::print("{} ", CALL(socket(AF_INET, SOCK_STREAM, 0)));
+            fmt::print("{} ", errno);
+            errno = 4711;
+            fmt::print("{} ", TRY(listen(-1, 1)));
+            fmt::print("{} ", errno);
+            errno = 4711;
+            char byte = 0;
+            fmt::print("{} ", TRY(recv(6, &byte, 1, 0)));
+            fmt::print("{} ", errno);
+        });
+        CHECK(results == fmt::format("6 4711 -1 {} -1 {} ", EBADF, ENOTCONN));
     }
     char byte = 0;
     const auto received = TRY(recv(-1, &byte, 1, 0));
@@ -123,13 +124,14 @@ TEST_CASE("narrator: result and errno come through untouched", "[unit][narrator]
 TEST_CASE("narrator: arguments are evaluated once", "[unit][narrator]") {
     for (const bool trace : {false, true}) {
         INFO("trace " << trace);
-        CHECK(printed([=] {
-                  narrator::start(trace_settings(trace));
-                  int count = 0;
-                  TRY(listen(-1, ++count));
-                  CALL(socket(AF_INET, SOCK_STREAM, (++count, 0)));
-                  fmt::print("{}", count);
-              }) == "2");
+        const std::string evaluations = printed([=] {
+            narrator::start(trace_settings(trace));
+            int count = 0;
+            TRY(listen(-1, ++count));
+            CALL(socket(AF_INET, SOCK_STREAM, (++count, 0)));
+            fmt::print("{}", count);
+        });
+        CHECK(evaluations == "2");
     }
 }
 

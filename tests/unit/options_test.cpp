@@ -35,15 +35,14 @@ Parsed parse(Arguments arguments, Endpoint endpoint = Endpoint::network, std::ve
 #ifndef __linux__
     optind = optreset = 1;
 #endif
-    parsed.options =
-        parse_options(static_cast<int>(arguments.size()), argv.data(),
-                      {.summary = "A program.",
-                       .endpoint = endpoint,
-                       .socket_name = "name",
-                       .more = {{"flag", nullptr, "a flag", &parsed.flag},
-                                {"number", "N", "a number", &parsed.number, 1, 10},
-                                {"text", "TEXT", "a text", &parsed.text}},
-                       .arguments = std::move(names)});
+    parsed.options = parse_options(static_cast<int>(arguments.size()), argv.data(),
+                                   {.summary = "A program.",
+                                    .endpoint = endpoint,
+                                    .socket_name = "name",
+                                    .more = {{"flag", nullptr, "a flag", &parsed.flag},
+                                             {"number", "N", "a number", &parsed.number, 1, 10},
+                                             {"text", "TEXT", "a text", &parsed.text}},
+                                    .arguments = std::move(names)});
     return parsed;
 }
 
@@ -111,19 +110,18 @@ TEST_CASE("options: refused, each with one line that says what was expected", "[
         {{"--port", "1 "}, "program: --port 1 : expected a number from 0 to 65535"},
         {{"--port", "0x10"}, "program: --port 0x10: expected a number from 0 to 65535"},
         {{"--port", "1e3"}, "program: --port 1e3: expected a number from 0 to 65535"},
-        {{"--port", "99999999999999999999"},
-         "program: --port 99999999999999999999: expected a number from 0 to 65535"},
+        {{"--port", "99999999999999999999"}, "program: --port 99999999999999999999: expected a number from 0 to 65535"},
         {{"--port", "1\x1b[2J\n"}, "program: --port 1\\x1b[2J\\n: expected a number from 0 to 65535"},
         {{"--number", "0"}, "program: --number 0: expected a number from 1 to 10"},
         {{"--number", "11"}, "program: --number 11: expected a number from 1 to 10"},
         {{"--number"}, "program: --number needs a value; see --help"},
         {{"--port"}, "program: --port needs a value; see --help"},
         {{"--nonsense"}, "program: --nonsense is no option of this program, or takes no value; see --help"},
-        {{"--nonsense=\x1b"},
-         "program: --nonsense=\\x1b is no option of this program, or takes no value; see --help"},
+        {{"--nonsense=\x1b"}, "program: --nonsense=\\x1b is no option of this program, or takes no value; see --help"},
         {{"--path", "/tmp/x"}, "program: --path is no option of this program, or takes no value; see --help"},
         {{"-x"}, "program: -x is no option of this program, or takes no value; see --help"},
-        {{"--fault", ""}, "program: --fault : no call or no error in it; expected CALL:ERRNO[:N], as in accept:EMFILE:2"},
+        {{"--fault", ""},
+         "program: --fault : no call or no error in it; expected CALL:ERRNO[:N], as in accept:EMFILE:2"},
         {{"--fault", "bind"},
          "program: --fault bind: no call or no error in it; expected CALL:ERRNO[:N], as in accept:EMFILE:2"},
         {{"--fault", ":EIO"},
@@ -132,10 +130,8 @@ TEST_CASE("options: refused, each with one line that says what was expected", "[
          "program: --fault bind:EFOO: no error is called 'EFOO'; expected CALL:ERRNO[:N], as in accept:EMFILE:2"},
         {{"--fault", "bind:"},
          "program: --fault bind:: no error is called ''; expected CALL:ERRNO[:N], as in accept:EMFILE:2"},
-        {{"--fault", "bind:EIO:0"},
-         "program: --fault CALL:ERRNO:N 0: expected a number from 1 to 1000000000"},
-        {{"--fault", "bind:EIO:x"},
-         "program: --fault CALL:ERRNO:N x: expected a number from 1 to 1000000000"},
+        {{"--fault", "bind:EIO:0"}, "program: --fault CALL:ERRNO:N 0: expected a number from 1 to 1000000000"},
+        {{"--fault", "bind:EIO:x"}, "program: --fault CALL:ERRNO:N x: expected a number from 1 to 1000000000"},
     };
     for (const Row& row : rows) {
         INFO(row.line);
@@ -152,9 +148,9 @@ TEST_CASE("options: refused, each with one line that says what was expected", "[
 TEST_CASE("options: a path that is too long, or none", "[unit][options]") {
     const std::string most(sizeof(sockaddr_un::sun_path) - 1, 'x');
     CHECK(parse({"--path", most}, Endpoint::unix_path).options.path == most);
-    CHECK_THAT(refusal({"--path", most + "x"}, Endpoint::unix_path),
-               StartsWith(fmt::format("program: --path: a path of {} bytes, expected 1 to {}", most.size() + 1,
-                                      most.size())));
+    CHECK_THAT(
+        refusal({"--path", most + "x"}, Endpoint::unix_path),
+        StartsWith(fmt::format("program: --path: a path of {} bytes, expected 1 to {}", most.size() + 1, most.size())));
     CHECK_THAT(refusal({"--path", ""}, Endpoint::unix_path), StartsWith("program: --path: a path of 0 bytes"));
 }
 

@@ -75,7 +75,9 @@ TEST_CASE("process: what goes wrong is told with the command and its output", "[
     CHECK_THAT(complaint([&] { silent.expect(Stream::out, "the rest"); }), ContainsSubstring("ended without"));
     CHECK_THAT(complaint([&] { silent.expect_exit(0); }), ContainsSubstring("got: killed by signal 15"));
 
-    CHECK_THAT(complaint([] { Process({"/no/such/program", "x"}); }),
+    CHECK_THAT(complaint([] {
+                   Process({"/no/such/program", "x"});
+               }),
                ContainsSubstring("cannot start /no/such/program x: execve failed"));
     CHECK_THAT(complaint([] { Process({"true"}, {.directory = "/no/such"}); }), ContainsSubstring("chdir failed"));
 }

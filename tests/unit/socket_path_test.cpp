@@ -94,7 +94,8 @@ TEST_CASE("socket path: a runtime directory that isn't there", "[unit][socket_pa
     CHECK_THAT(path_with("/no/such"), StartsWith("refused: cannot make /no/such/two-terminals: No such file"));
 }
 
-TEST_CASE("socket path: in /tmp, by the user's number, where XDG_RUNTIME_DIR says nothing of use", "[unit][socket_path]") {
+TEST_CASE("socket path: in /tmp, by the user's number, where XDG_RUNTIME_DIR says nothing of use",
+          "[unit][socket_path]") {
     // A relative one is to be ignored, says the specification (XDG Base Directory Specification).
     const std::string directory = fmt::format("/tmp/two-terminals-{}", getuid());
     for (const char* runtime : {"", "relative/path"}) {
@@ -112,8 +113,8 @@ TEST_CASE("socket path: unix_address()", "[unit][socket_path]") {
     CHECK(unix_address(most).text() == most);
     CHECK_THROWS_AS(unix_address(most + "x"), UsageError);
     CHECK_THROWS_AS(unix_address(""), UsageError);
-    CHECK_THROWS_WITH(unix_address(most + "x"), fmt::format("--path: a path of {} bytes, expected 1 to {}",
-                                                            most.size() + 1, most.size()));
+    CHECK_THROWS_WITH(unix_address(most + "x"),
+                      fmt::format("--path: a path of {} bytes, expected 1 to {}", most.size() + 1, most.size()));
 }
 
 TEST_CASE("socket path: remove_at_exit() removes the file when the process ends", "[unit][socket_path]") {

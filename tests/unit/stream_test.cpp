@@ -158,10 +158,10 @@ TEST_CASE("stream: Output to a terminal lets newline, tab and text through, and 
     CHECK(on_terminal({"안녕 😀 ü\n"}) == "안녕 😀 ü\n");
     CHECK(on_terminal({"\x1b[2J\x1b]0;title\x07"}) == "\\x1b[2J\\x1b]0;title\\x07");
     CHECK(on_terminal({std::string("\0\b\x7f", 3)}) == "\\x00\\x08\\x7f");
-    CHECK(on_terminal({"a\rb"}) == "a\\rb");       // the start of a line could be overwritten
+    CHECK(on_terminal({"a\rb"}) == "a\\rb");  // the start of a line could be overwritten
     CHECK(on_terminal({"\xc2\x9b"
                        "31m"}) == "\\xc2\\x9b31m");  // ESC [ in one C1 control
-    CHECK(on_terminal({"a\\b"}) == "a\\b");         // a backslash does no harm
+    CHECK(on_terminal({"a\\b"}) == "a\\b");          // a backslash does no harm
     CHECK(on_terminal({"\xff\xfe\n"}) == "\\xff\\xfe\n");
     CHECK(on_terminal({""}).empty());
     CHECK(on_terminal({}).empty());

@@ -108,7 +108,7 @@ Outcome take(const std::string& pattern, const ClientWishes& wanted, const std::
 
 /// At once, cut into two at every byte, and byte by byte: the same must come of it.
 Outcome take(const std::string& pattern, const ClientWishes& wanted = wishes()) {
-    const Outcome whole = take(pattern, wanted, {});
+    Outcome whole = take(pattern, wanted, {});
     std::vector<std::size_t> every;
     for (std::size_t cut = 0; cut <= pattern.size() + 22; ++cut) {
         every.push_back(cut);

@@ -22,7 +22,7 @@ using wire::replay;
 using wire::Setup;
 using wire::Story;
 using wire::to;
-using wire::operator""_hex;
+using namespace wire::literals;
 
 namespace {
 
@@ -83,7 +83,7 @@ TEST_CASE("connection: the RFC's examples are understood", "[unit][websocket][co
 TEST_CASE("connection: the RFC's examples are written", "[unit][websocket][connection]") {
     Buffer output;
     const auto written = [&] {
-        const std::string bytes(output.view());
+        std::string bytes(output.view());
         output.clear();
         return bytes;
     };
@@ -476,7 +476,7 @@ TEST_CASE("connection: close() writes a code and as much of the reason as fits",
     };
     CHECK(sent(1000, "") == close_body(1000));
     CHECK(sent(4999, "bye") == close_body(4999, "bye"));
-    CHECK(sent(close_code::none, "not sent") == "");
+    CHECK(sent(close_code::none, "not sent").empty());
     CHECK(sent(1000, std::string(123, 'r')) == close_body(1000, std::string(123, 'r')));
     CHECK(sent(1000, std::string(124, 'r')) == close_body(1000, std::string(123, 'r')));
     CHECK(sent(1000, std::string(5000, 'r')) == close_body(1000, std::string(123, 'r')));

@@ -10,7 +10,7 @@
 #include <vector>
 
 using namespace websocket;
-using wire::operator""_hex;
+using namespace wire::literals;
 
 namespace {
 

@@ -11,9 +11,8 @@
 #include <string>
 
 using namespace websocket;
-using wire::frame;
 using wire::masked;
-using wire::operator""_hex;
+using namespace wire::literals;
 
 namespace {
 
@@ -91,7 +90,7 @@ TEST_CASE("memory: a message takes its size, and a part of that while it grows",
     Buffer output;
     const Limits limits{std::size_t{1} << 20U, 1U << 17U};
     for (const std::size_t piece : {std::size_t{1000}, std::size_t{100'000}}) {
-        std::string message = masked(0x82, std::string(1U << 20U, 'm'));
+        std::string message = masked(0x82, std::string(std::size_t{1} << 20U, 'm'));
         std::string fragments = masked(0x02, "");
         for (int i = 0; i < 100'000; ++i)
             fragments += masked(0x00, "0123456789");
@@ -127,7 +126,7 @@ TEST_CASE("memory: floods of empty fragments and of pings", "[unit][websocket][m
         while (peer.next())
             ++events;
         CHECK(events == 50'000);
-        CHECK(output.size() == 65 * 127);  // answers of one receive(), while nothing is sent
+        CHECK(output.size() == std::size_t{65} * 127);  // answers of one receive(), while nothing is sent
         CHECK(memory.peak() < kibibyte);
         output.clear();
         pings.clear();

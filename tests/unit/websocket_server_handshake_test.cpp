@@ -12,7 +12,7 @@
 #include <vector>
 
 using namespace websocket;
-using wire::operator""_hex;
+using namespace wire::literals;
 
 namespace {
 
@@ -100,7 +100,7 @@ Outcome take(const std::string& text, const ServerPolicy& policy, const std::vec
 
 /// Takes a request at once, cut into two at every byte, and byte by byte: the same must come of it.
 Outcome take(const std::string& text, const ServerPolicy& policy = {}) {
-    const Outcome whole = take(text, policy, {});
+    Outcome whole = take(text, policy, {});
     std::vector<std::size_t> every;
     for (std::size_t cut = 0; cut <= text.size(); ++cut) {
         every.push_back(cut);
@@ -619,10 +619,10 @@ TEST_CASE("server handshake: a subprotocol of its own list, never one unasked", 
     CHECK(chosen("chat.v1, chat.v2") == "chat.v2");  // by the server's preference
     CHECK(chosen("echo , chat.v1") == "chat.v1");
     CHECK(chosen("other, echo") == "echo");
-    CHECK(chosen("other") == "");
-    CHECK(chosen("ECHO") == "");  // compared as they stand
-    CHECK(chosen("ech") == "");
-    CHECK(chosen("") == "");
+    CHECK(chosen("other").empty());
+    CHECK(chosen("ECHO").empty());  // compared as they stand
+    CHECK(chosen("ech").empty());
+    CHECK(chosen("").empty());
     CHECK(chosen(", ,echo,,") == "echo");
     CHECK(chosen("echo, echo") == "Sec-WebSocket-Protocol names one twice");
     CHECK(chosen("other, echo, x, other") == "Sec-WebSocket-Protocol names one twice");

@@ -11,7 +11,7 @@
 
 using websocket::is_utf8;
 using websocket::Utf8;
-using wire::operator""_hex;
+using namespace wire::literals;
 
 namespace {
 
