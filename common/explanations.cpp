@@ -143,6 +143,35 @@ constexpr std::array explanations{
         "writes bytes to any descriptor and returns how many were taken; on a socket it is send() without flags.",
         "아무 디스크립터에나 바이트를 쓰고 몇 바이트를 썼는지 돌려줍니다. 소켓에서는 플래그 없는 send()입니다."},
     Explanation{
+        "pipe",
+        "makes a pair of descriptors: what is written to the second can be read from the first. A signal handler "
+        "that writes a byte into one wakes a program that waits in poll() or epoll_wait().",
+        "디스크립터 한 쌍을 만듭니다. 둘째에 쓴 것을 첫째에서 읽습니다. 시그널 핸들러가 한 바이트를 쓰면 poll()이나 "
+        "epoll_wait()에서 기다리던 프로그램이 깨어납니다."},
+    Explanation{"epoll_create1",
+                "makes an epoll instance (Linux): a set of descriptors that the kernel watches for us from now on.",
+                "epoll 인스턴스를 만듭니다(Linux). 이제부터 커널이 대신 지켜볼 디스크립터의 모음입니다."},
+    Explanation{
+        "epoll_ctl",
+        "adds a descriptor to an epoll instance, changes what it is watched for (EPOLLIN, EPOLLOUT), or removes it.",
+        "epoll 인스턴스에 디스크립터를 더하거나, 지켜볼 것(EPOLLIN, EPOLLOUT)을 바꾸거나, 뺍니다."},
+    Explanation{
+        "epoll_wait",
+        "waits until some of the watched descriptors are ready and returns only those: its cost grows with how many "
+        "are ready, poll()'s with how many are watched.",
+        "지켜보는 디스크립터 중 준비된 것이 생길 때까지 기다려 그것만 돌려줍니다. 비용은 준비된 수에 비례하고, "
+        "poll()은 지켜보는 수에 비례합니다."},
+    Explanation{"kqueue",
+                "makes a kernel event queue (macOS, BSD), which watches descriptors for us as epoll does on Linux.",
+                "커널 이벤트 큐를 만듭니다(macOS, BSD). Linux의 epoll처럼 디스크립터를 대신 지켜봅니다."},
+    Explanation{"kevent", "changes what a kqueue watches, and waits for events, both in one call.",
+                "kqueue가 지켜볼 것을 바꾸고 이벤트를 기다리는 일을 한 호출로 합니다."},
+    Explanation{"getrlimit",
+                "asks how much of a resource the process may use: RLIMIT_NOFILE is the number of open descriptors.",
+                "프로세스가 쓸 수 있는 자원의 한도를 묻습니다. RLIMIT_NOFILE은 열린 디스크립터의 수입니다."},
+    Explanation{"setrlimit", "changes that: the soft limit up to the hard limit, which only root can raise.",
+                "그 한도를 바꿉니다. 소프트 한도는 하드 한도까지, 하드 한도는 root만 올릴 수 있습니다."},
+    Explanation{
         "unlink",
         "removes a name from the file system. A Unix socket's file is only a name: connections that exist live on, "
         "but nobody new can find the server.",
