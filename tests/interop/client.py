@@ -34,7 +34,7 @@ async def check_messages(peer):
     for text in ["", "hello", "안녕하세요 👋", "\x00\x1b[2J"]:
         await echo(peer, text)
         await echo(peer, text.encode())
-    for size in [1, 125, 126, 127, 65535, 65536, MIB + 1]:
+    for size in [1, 125, 126, 127, 65535, 65536, 100_000]:
         await echo(peer, "x" * size)
         await echo(peer, os.urandom(size))
     await echo(peer, ["one, ", "", "two, ", "three"])
@@ -54,10 +54,10 @@ async def compressed(**parameters):
         await check_messages(peer)
 
 
-async def check_large(**options):
-    async with connect(**options) as peer:
+async def check_large(compression):
+    async with connect(compression=compression) as peer:
         await echo(peer, "16 MiB of text! " * MIB)
-        await echo(peer, os.urandom(MIB) * 16)
+        await echo(peer, os.urandom(MIB))
         await peer.send("x" * (16 * MIB + 1))
         try:
             await peer.recv()
@@ -103,8 +103,8 @@ async def check_all():
     for bits in [8, 9, 12, 15]:
         await compressed(server_max_window_bits=bits, client_max_window_bits=max(bits, 9))
     print("compressed with small windows")
-    await check_large(compression=None)
-    await check_large(compression="deflate")
+    await check_large(None)
+    await check_large("deflate")
     print("16 MiB and no more")
     for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999]:
         await check_close(code, "안녕 " * 10)

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 
 #include <fcntl.h>
@@ -20,12 +21,10 @@
 #include <termios.h>
 #include <unistd.h>
 #ifdef __linux__
-#include <pty.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #else
 #include <sys/event.h>
-#include <util.h>
 #endif
 
 extern char** environ;
@@ -214,6 +213,7 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     ::signal(SIGPIPE, SIG_IGN);  // a process may end while it is being fed
     std::string path = command_.front();
     if (!body && path.find('/') == std::string::npos) path = find_tool(path);
+    if (!surroundings.directory.empty() && path.front() != '/') path = std::filesystem::absolute(path).string();
     std::vector<std::string> environment = environment_of(surroundings);
     const std::vector<char*> environment_pointers = pointers_to(environment);
     std::vector<std::string> arguments = command_;
@@ -223,7 +223,10 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     const Terminal terminal = surroundings.terminal;
     int child_terminal = -1;
     if (terminal != Terminal::none) {
-        must(openpty(&terminal_, &child_terminal, nullptr, nullptr, nullptr) == 0, "openpty");
+        terminal_ = posix_openpt(O_RDWR | O_NOCTTY);
+        must(terminal_ != -1 && grantpt(terminal_) == 0 && unlockpt(terminal_) == 0, "posix_openpt");
+        child_terminal = open(ptsname(terminal_), O_RDWR | O_NOCTTY);
+        must(child_terminal != -1, "open of the terminal");
         for (const int fd : {terminal_, child_terminal})
             must(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0, "fcntl");
     }
@@ -270,12 +273,14 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     close(report.read_end);
     if (length > 0) {
         const std::string call(failed, static_cast<size_t>(length));
-        std::erase(processes, this);
+        release();
         throw Unexpected(fmt::format("cannot start {}: {} failed", quoted(command_), call));
     }
 }
 
-Process::~Process() {
+Process::~Process() { release(); }
+
+void Process::release() {
     std::erase(processes, this);
     if (!ending_) {
         kill(pid_, SIGKILL);

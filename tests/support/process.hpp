@@ -126,6 +126,7 @@ private:
     };
 
     void start(const std::function<void()>& body, const Surroundings& surroundings);
+    void release();
     Printed& printed(Stream stream) { return printed_[static_cast<size_t>(stream)]; }
     const Printed& printed(Stream stream) const { return printed_[static_cast<size_t>(stream)]; }
     std::string wait_for_text(Stream stream, std::string_view text, bool whole_line, Milliseconds limit);

@@ -63,9 +63,9 @@ TEST_CASE("socket path: a directory that others can enter is refused", "[unit][s
     const TempDir runtime;
     const std::string directory = runtime / "two-terminals";
     REQUIRE(mkdir(directory.c_str(), 0700) == 0);
-    for (const mode_t mode : {0701U, 0710U, 0704U, 0740U, 0702U, 0755U, 0777U}) {
+    for (const int mode : {0701, 0710, 0704, 0740, 0702, 0755, 0777}) {
         INFO(fmt::format("{:o}", mode));
-        REQUIRE(chmod(directory.c_str(), mode) == 0);
+        REQUIRE(chmod(directory.c_str(), static_cast<mode_t>(mode)) == 0);
         CHECK_THAT(path_with(runtime.path()),
                    StartsWith("refused: " + directory + " is not a directory that only you can enter"));
     }

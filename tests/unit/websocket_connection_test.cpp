@@ -375,6 +375,24 @@ TEST_CASE("connection: the limit of fragments", "[unit][websocket][connection]")
     CHECK(play(server, flood + masked(0x80, "")) == too_many);
 }
 
+TEST_CASE("connection: what looks like a frame where none begins", "[unit][websocket][connection]") {
+    // In a masking key, in a length, in the payload of a message and of a control frame. With the key 0 the payload
+    // stands on the wire as it is.
+    const std::string inner = masked(0x81, "trap");
+    CHECK(replay(server, masked(0x81, "Hello", 0x81808280)) == open({"text Hello"}));
+    CHECK(replay(server, masked(0x82, inner, 0)) == open({"binary " + wire::shown(inner)}));
+    CHECK(replay(server, masked(0x89, inner + inner, 0)) ==
+          open({"ping " + wire::shown(inner + inner)}, {"8a " + wire::shown(inner + inner)}));
+    CHECK(replay(server, masked(0x02, inner, 0) + masked(0x80, inner, 0)) ==
+          open({"binary " + wire::shown(inner + inner)}));
+    const std::string unmasked = wire::frame(0x81, "trap");
+    const std::string long_one(0x8105, 'x');  // 82 7e 81 05 ...
+    CHECK(replay(client, wire::frame(0x82, long_one)) == open({"binary " + wire::shown(long_one)}));
+    CHECK(replay(client, wire::frame(0x8A, unmasked)) == open({"pong " + wire::shown(unmasked)}));
+    CHECK(replay(client, wire::frame(0x02, unmasked) + wire::frame(0x80, unmasked)) ==
+          open({"binary " + wire::shown(unmasked + unmasked)}));
+}
+
 // ---- Close
 
 TEST_CASE("connection: every code that a Close frame may have, and every other", "[unit][websocket][connection]") {
@@ -527,6 +545,16 @@ TEST_CASE("connection: the end of input", "[unit][websocket][connection]") {
         CHECK(peer.closing().code == 1000);
         CHECK(peer.closing().reason == "bye");
         CHECK(peer.closing().clean);
+    }
+    SECTION("what is received after the end is not looked at") {
+        Connection peer(Role::client, output);
+        for (std::string bytes : {"88 00"_hex, "81 05 48656c6c6f"_hex, "89 00 81 00 83 00"_hex}) {
+            peer.receive(bytes.data(), bytes.size());
+            const bool first = !peer.finished();
+            CHECK(peer.next().has_value() == first);
+            CHECK_FALSE(peer.next());
+        }
+        CHECK(wire::frames_of(Role::client, output.view()) == std::vector<std::string>{"88 "});
     }
     SECTION("in the middle of a frame: what came is not delivered") {
         for (std::size_t cut = 1; cut < masked(0x81, "Hello").size(); ++cut)

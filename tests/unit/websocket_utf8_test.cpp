@@ -149,6 +149,11 @@ TEST_CASE("UTF-8: every edge, alone and within text of any kind, at every cut", 
             CHECK(is_utf8(text) == (impossible == never && edge.complete));
             Utf8 check;
             if (check.accept(text)) CHECK(check.complete() == edge.complete);
+            if (!edge.complete) {  // what is begun must be continued
+                check_at_every_cut(text + "z", text.size());
+                CHECK_FALSE(is_utf8(text + std::string(100, 'z')));
+                CHECK_FALSE(is_utf8(text + "\xED\x95\x9C"));
+            }
             if (edge.complete) {  // behind it, too, nothing changes
                 CHECK(is_utf8(text + std::string(100, 'z')) == (impossible == never));
                 CHECK(is_utf8(text + "\xED\x95\x9C") == (impossible == never));
