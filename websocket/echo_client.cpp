@@ -126,8 +126,8 @@ void print_events(Echo& echo) {
             case Opcode::text:
             case Opcode::binary:
                 ++echo.received;
-                echo.screen.write(event->payload);
-                if (!echo.unterminated || echo.received != echo.sent) echo.screen.write("\n");
+                echo.screen.write(std::string(event->payload) +
+                                  (echo.unterminated && echo.received == echo.sent ? "" : "\n"));
                 break;
             case Opcode::pong:
                 fmt::print(stderr, "pong {}\n", escaped(event->payload));
@@ -231,6 +231,7 @@ int main(int argc, char** argv) try {
     ClientWishes wishes;
     std::string subprotocols;
     bool deflate = false;
+    std::optional<std::string> deflate_with;
     bool plain = false;
     bool frames = false;
     long patience = 10;
@@ -241,11 +242,20 @@ int main(int argc, char** argv) try {
                   {"origin", "ORIGIN", "say that a page of there is asking, as browsers do", &wishes.origin},
                   {"subprotocol", "NAMES", "subprotocols to offer, with commas between", &subprotocols},
                   {"deflate", nullptr, "offer compression (permessage-deflate)", &deflate},
+                  {"deflate-with", "PARAMETERS", "offer it with 'server_max_window_bits=10; ...'", &deflate_with},
                   {"frames", nullptr, "tell each frame, both ways, to the bit", &frames},
                   {"plain", nullptr, "send lines that begin with / like all others", &plain},
                   {"patience", "SECONDS", "leave a server that keeps us waiting for so long", &patience, 1, 86400}}});
     wishes.subprotocols = split_at_commas(subprotocols);
     if (deflate) wishes.deflate.emplace();
+    if (deflate_with) {
+        wishes.deflate = parse_offer(*deflate_with);
+        if (!wishes.deflate) {
+            throw UsageError(
+                fmt::format("--deflate-with '{}': expected the parameters of RFC 7692, section 7.1, with ; between",
+                            escaped(*deflate_with)));
+        }
+    }
     wishes.host = host_and_port(options.host, options.port);
     ClientHandshake handshake(wishes);
     const std::vector<Address> addresses = resolve(options.host, options.port, SOCK_STREAM);

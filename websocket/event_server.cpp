@@ -395,8 +395,8 @@ void Server::expire(Client& client) {
     }
 }
 
-/// As many descriptors as the system lets us have, and no more clients than that leaves room for.
-void raise_descriptor_limit(long& connections) {
+/// As many descriptors as the clients need, or as the system lets us have: with fewer, accept() says so (EMFILE).
+void raise_descriptor_limit(long connections) {
     rlimit limit{};
     CALL(getrlimit(RLIMIT_NOFILE, &limit));
     const auto wanted = static_cast<rlim_t>(connections) + 64;

@@ -304,6 +304,10 @@ void Load::report() const {
             answered_, wall_, per_second, megabytes, percentile(0.5), percentile(0.99), server_, per_cpu_second);
         return;
     }
+    if (settings_.in_flight == 0) {
+        fmt::print("{} connections at rest for {:.1f} s\n", settings_.connections, wall_);
+        return;
+    }
     fmt::print("{} messages of {} bytes in {:.2f} s over {} connections, {} in flight on each\n", answered_,
                settings_.size, wall_, settings_.connections, settings_.in_flight);
     fmt::print("{:.0f} messages/s, {:.1f} MB/s each way\n", per_second, megabytes);

@@ -213,7 +213,7 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     ::signal(SIGPIPE, SIG_IGN);  // a process may end while it is being fed
     std::string path = command_.front();
     if (!body && path.find('/') == std::string::npos) path = find_tool(path);
-    if (!surroundings.directory.empty() && path.front() != '/') path = std::filesystem::absolute(path).string();
+    if (!surroundings.directory.empty() && !path.empty()) path = std::filesystem::absolute(path).string();
     std::vector<std::string> environment = environment_of(surroundings);
     const std::vector<char*> environment_pointers = pointers_to(environment);
     std::vector<std::string> arguments = command_;

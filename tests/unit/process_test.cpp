@@ -106,6 +106,14 @@ TEST_CASE("process: surroundings", "[unit][process]") {
     CHECK(shell.out() == "0027\n17\n" + directory.path() + "\na=b\n\nfrom a file\n");
 }
 
+TEST_CASE("process: a program of ours in another directory", "[unit][process]") {
+    const TempDir directory;
+    CHECK_THAT(run({program("tcp/echo_server"), "--help"}, "", 0, {.directory = directory.path()}),
+               StartsWith("usage: echo_server"));
+    CHECK_THAT(complaint([&] { Process({"no-such-tool"}, {.directory = directory.path()}); }),
+               ContainsSubstring("cannot start no-such-tool"));
+}
+
 TEST_CASE("process: terminals", "[unit][process]") {
     const std::string question = "tty; (echo hello > /dev/tty) 2>/dev/null || echo no /dev/tty";
     SECTION("none") {

@@ -364,3 +364,24 @@ TEST_CASE("extensions: our client understands our server, whatever each wants", 
     }
     CHECK(agreements == 16 * 4 * 4 * 3 * 3);
 }
+
+TEST_CASE("websocket extension: an offer from the words of its reader", "[websocket][extension]") {
+    const auto offered = [](std::string_view parameters) {
+        const auto offer = parse_offer(parameters);
+        return offer ? format_offer(*offer) : "wrong";
+    };
+    CHECK(offered("") == "permessage-deflate");
+    CHECK(offered("  ") == "permessage-deflate");
+    CHECK(offered("client_max_window_bits") == "permessage-deflate; client_max_window_bits");
+    CHECK(offered("server_max_window_bits=8;client_max_window_bits=9") ==
+          "permessage-deflate; server_max_window_bits=8; client_max_window_bits=9");
+    CHECK(offered("client_no_context_takeover ; server_no_context_takeover") ==
+          "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+    for (const char* wrong :
+         {"server_max_window_bits", "server_max_window_bits=7", "client_max_window_bits=16", "nix",
+          "server_no_context_takeover=1", ";", "server_no_context_takeover; server_no_context_takeover",
+          "x, permessage-deflate", "client_max_window_bits=9\r\nX: y"}) {
+        INFO(wrong);
+        CHECK(offered(wrong) == "wrong");
+    }
+}

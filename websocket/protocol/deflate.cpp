@@ -92,6 +92,19 @@ std::string format_answer(const DeflateParameters& agreed, const Named& offered)
 
 }  // namespace
 
+std::optional<DeflateOffer> parse_offer(std::string_view parameters) {
+    const bool none = trim(parameters).empty();
+    const auto extension = parse_extension("permessage-deflate" + (none ? "" : ";" + std::string(parameters)));
+    const auto named = extension ? read_parameters(*extension) : std::nullopt;
+    if (!named || named->server_max_window_bits == -1) return {};
+    DeflateOffer offer;
+    offer.server_no_context_takeover = named->server_no_context_takeover;
+    offer.client_no_context_takeover = named->client_no_context_takeover;
+    offer.server_max_window_bits = named->server_max_window_bits;
+    offer.client_max_window_bits = named->client_max_window_bits == -1 ? 15 : named->client_max_window_bits;
+    return offer;
+}
+
 std::string format_offer(const DeflateOffer& offer) {
     std::string text = "permessage-deflate";
     if (offer.server_no_context_takeover) text += "; server_no_context_takeover";

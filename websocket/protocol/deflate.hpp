@@ -51,6 +51,10 @@ struct Extension {
 /// Reads one element of the list (RFC 6455, section 9.1), in time linear in its length. Nothing if it is malformed.
 std::optional<Extension> parse_extension(std::string_view element);
 
+/// An offer from its parameters, "server_max_window_bits=10; client_no_context_takeover"; "" for none. Nothing if one
+/// of them is unknown, repeated, or has a value that it can't have.
+std::optional<DeflateOffer> parse_offer(std::string_view parameters);
+
 /// The client's offer as it stands in the request.
 std::string format_offer(const DeflateOffer& offer);
 
