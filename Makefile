@@ -148,11 +148,11 @@ bench-build:
 
 FORMATTED = $(shell find common $(CHAPTERS) tests -name '*.[ch]pp')
 format:
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(FORMATTED)
 
 check:
-	clang-format --dry-run --Werror $(FORMATTED)
-	shellcheck $$(grep -lE '^#!.*sh$$' .ci/run scripts/*)
+	@clang-format --dry-run --Werror $(FORMATTED)
+	@shellcheck $$(grep -lE '^#!.*sh$$' .ci/run scripts/*)
 
 lint: compile_commands.json
 	@printf '%s\n' $(filter-out tests/%,$(SOURCES)) | xargs -n 1 -P 2 clang-tidy --quiet -p .

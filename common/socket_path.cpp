@@ -27,8 +27,10 @@ std::string private_socket_path(const std::string& name) {
         throw std::runtime_error(fmt::format("cannot look at {}: {}", directory, describe_error(errno)));
     }
     if (!S_ISDIR(status.st_mode) || status.st_uid != getuid() || (status.st_mode & 077U) != 0) {
-        throw std::runtime_error(fmt::format(
-            "{} is not a directory that only you can enter: make it one (chmod 700), or name another socket with --path", directory));
+        throw std::runtime_error(
+            fmt::format("{} is not a directory that only you can enter: make it one (chmod 700), or name another "
+                        "socket with --path",
+                        directory));
     }
     return directory + "/" + name;
 }

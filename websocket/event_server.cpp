@@ -193,7 +193,11 @@ void Server::serve(Client& client) {
         const auto room = client.peer ? client.peer->room() : std::nullopt;
         // After a large message another is likely: a small recv() shows how it begins, and the rest is received to
         // where it belongs, instead of being copied there.
-        const std::size_t most = client.large ? std::size_t{4} << 10U : input_.size();
+        // And a little that is compressed can be a thousand times as much: no more of it than fits into a short turn.
+        const bool may_inflate = !client.peer || client.peer->compresses();
+        const std::size_t most = client.large  ? std::size_t{4} << 10U
+                                 : may_inflate ? std::size_t{16} << 10U
+                                               : input_.size();
         char* bytes = room ? room->bytes : input_.data();
         const ssize_t received = TRY(recv(client.fd, bytes, room ? room->count : most, 0));
         if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;

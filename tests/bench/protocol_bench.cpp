@@ -37,7 +37,8 @@ double best(Work work) {
 
 std::string repeat(const std::string& text, std::size_t size) {
     std::string all;
-    while (all.size() + text.size() <= size) all += text;
+    while (all.size() + text.size() <= size)
+        all += text;
     return all;
 }
 
@@ -71,7 +72,8 @@ void echo(std::size_t size, std::size_t messages, Opcode opcode) {
     Buffer frames;
     Connection client(Role::client, frames);
     const std::string payload(size, 'x');
-    for (std::size_t i = 0; i < messages; ++i) client.send(opcode, payload);
+    for (std::size_t i = 0; i < messages; ++i)
+        client.send(opcode, payload);
     Buffer input;
     Buffer output;
     Connection server(Role::server, output);
@@ -84,7 +86,8 @@ void echo(std::size_t size, std::size_t messages, Opcode opcode) {
         copy_in();
         output.clear();
         server.receive(input.data(), input.size());
-        while (const auto event = server.next()) server.send(event->opcode, event->payload);
+        while (const auto event = server.next())
+            server.send(event->opcode, event->payload);
     });
     fmt::print("{:>8} B  echo of {:<6} messages  {:7.1f} ns a message\n", size, opcode_name(opcode),
                (all - copying) / static_cast<double>(messages) * 1e9);
@@ -93,7 +96,8 @@ void echo(std::size_t size, std::size_t messages, Opcode opcode) {
 }  // namespace
 
 int main() {
-    for (const std::size_t size : {std::size_t{125}, std::size_t{16384}, std::size_t{1} << 20U}) throughput(size);
+    for (const std::size_t size : {std::size_t{125}, std::size_t{16384}, std::size_t{1} << 20U})
+        throughput(size);
     for (const std::size_t size : {std::size_t{20}, std::size_t{125}}) {
         echo(size, 64, Opcode::text);
         echo(size, 64, Opcode::binary);

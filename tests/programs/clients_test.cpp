@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <memory>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #ifdef __linux__
@@ -125,6 +126,24 @@ TEST_CASE("clients: a slow server gets everything", "[programs][clients]") {
     stage.client.expect_exit(0);
     CHECK((all == bytes));
     CHECK((stage.client.out() == bytes));
+}
+
+TEST_CASE("clients: one that can send no more goes on reading", "[programs][clients]") {
+    // Or two that wait for each other would wait for ever.
+    const Pair pair = GENERATE(from_range(stream_pairs()));
+    INFO(pair.name());
+    Stage stage(pair);
+    stage.client.feed(std::string(30'000'000, 'x'));  // more than all buffers hold, and nobody reads it
+    int unread = 0;
+    for (int rounds_without_news = 0; rounds_without_news < 50; ++rounds_without_news) {
+        stage.connection.send("y");
+        stage.client.expect(Stream::out, "y");
+        int now = 0;
+        REQUIRE(ioctl(stage.connection.fd(), FIONREAD, &now) == 0);
+        if (now != unread) rounds_without_news = 0;
+        unread = now;
+    }
+    CHECK(unread > 0);
 }
 
 TEST_CASE("clients: nobody listens", "[programs][clients]") {

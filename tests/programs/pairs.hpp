@@ -15,8 +15,8 @@ struct Pair {
     Server start(Process::Command arguments = {}, const Surroundings& surroundings = {}) const;
 };
 
-/// Those of TCP and Unix streams: what is sent comes back, in no particular pieces. IPv6 only where this machine has it;
-/// where it has not, the first to ask is told.
+/// Those of TCP and Unix streams: what is sent comes back, in no particular pieces. IPv6 only where this machine has
+/// it; where it has not, the first to ask is told.
 std::vector<Pair> stream_pairs();
 
 /// Those and that of UDP, which sends line by line.

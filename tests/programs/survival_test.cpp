@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <ctime>
+#include <regex>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -98,6 +99,37 @@ TEST_CASE("survival: silent clients, and clients that never read", "[programs][s
     must_serve(stuck, pair.client);
 }
 
+TEST_CASE("survival: a client that stops reading for a while loses nothing", "[programs][survival][tcp]") {
+    // A send() that waits for room too long returns with a part of the bytes, if it got rid of any (socket(7),
+    // SO_SNDTIMEO). The server has to send the rest, and this test sees that it does.
+    Server server = start_server("tcp/echo_server", {"--idle", "1", "--trace"});
+    Peer deaf = Peer::connected_to(server);
+    std::string sent;
+    const auto send_more = [&] {
+        for (;;) {
+            const std::string piece = random_bytes(50'000, static_cast<unsigned>(sent.size()));
+            const ssize_t count = send(deaf.fd(), piece.data(), piece.size(), MSG_DONTWAIT);
+            if (count <= 0) return;
+            sent += piece.substr(0, static_cast<size_t>(count));
+        }
+    };
+    // Its recv() and send() take turns; the result of the last send() is a part of what the last recv() brought.
+    const std::regex in_part("= 4096[^\\n]*\\n(?:    fd[^\\n]*\\n)*[^\\n]*  send\\([^\\n]*\\n    = (?!4096)\\d+ ");
+    const auto has_sent_a_part = [&] {
+        send_more();
+        const std::string& told = server.err();
+        const std::string last = told.substr(told.size() - std::min<size_t>(told.size(), 3000));
+        return std::regex_search(last, in_part) || last.find("(EAGAIN)") != std::string::npos;
+    };
+    pollfd room{deaf.fd(), POLLOUT, 0};
+    wait_until(has_sent_a_part, "the server to send a part", patience, &room);
+    if (server.err().find("(EAGAIN)") != std::string::npos) return skip("no send() returned a part of its bytes");
+    std::string received = deaf.receive(sent.size());
+    deaf.end_sending();
+    received += deaf.receive_to_end();
+    CHECK((received == sent));
+}
+
 TEST_CASE("survival: UDP, after garbage of all sizes from somebody who is gone", "[programs][survival][udp]") {
     Server server = start_server("udp/echo_server");
     const Address address =
@@ -107,6 +139,34 @@ TEST_CASE("survival: UDP, after garbage of all sizes from somebody who is gone",
         peer.send_to(address, random_bytes(i * i * i, i));  // the answer meets a closed port
     }
     must_serve(server, "udp/echo_client");
+    CHECK(server.is_running());
+}
+
+TEST_CASE("survival: a call that fails for one client ends no server", "[programs][survival]") {
+    struct Row {
+        std::string chapter, fault;
+    };
+    const Row row = GENERATE(from_range(std::vector<Row>{{"tcp", "accept:ECONNABORTED"},
+                                                         {"tcp", "accept:EMFILE"},
+                                                         {"tcp", "setsockopt:EINVAL:2"},
+                                                         {"tcp", "recv:ECONNRESET"},
+                                                         {"tcp", "recv:ETIMEDOUT:2"},
+                                                         {"tcp", "send:EPIPE"},
+                                                         {"tcp", "close:EIO"},
+                                                         {"udp", "sendto:EPERM"},
+                                                         {"udp", "sendto:ENETUNREACH"},
+                                                         {"unix", "accept:ENOMEM"},
+                                                         {"unix", "setsockopt:EINVAL"},
+                                                         {"unix", "recv:ECONNRESET"},
+                                                         {"unix", "send:EPIPE"},
+                                                         {"unix", "close:EIO"}}));
+    INFO(row.chapter << " " << row.fault);
+    Server server = start_server(row.chapter + "/echo_server", {"--fault", row.fault});
+    Process client(server.client(row.chapter + "/echo_client"));
+    client.feed("hello\n");
+    client.close_input();  // it may be served, or not
+    server.expect_line(Stream::err, "--fault: ");
+    must_serve(server, row.chapter + "/echo_client");
     CHECK(server.is_running());
 }
 
@@ -135,7 +195,8 @@ TEST_CASE("survival: out of descriptors, it says so, rests, and serves again whe
           "[programs][survival]") {
     const Pair pair = GENERATE(from_range(stream_pairs()));
     if (pair.host == "::1") return;
-    if (is_sanitized()) return skip("UndefinedBehaviorSanitizer needs descriptors itself, and sees errors without them");
+    if (is_sanitized())
+        return skip("UndefinedBehaviorSanitizer needs descriptors itself, and sees errors without them");
     INFO(pair.name());
     Server server = pair.start();
     const auto begin = std::chrono::steady_clock::now();

@@ -113,7 +113,7 @@ public:
     }
 
     void shake_hands(size_t count) {
-        constexpr size_t at_a_time = 500;  // fewer than the listen queue holds
+        constexpr size_t at_a_time = 50;  // what handshakes take meanwhile is not what idle clients take
         while (count > 0) {
             const size_t now = std::min(count, at_a_time);
             connect(now, upgrade_request());
@@ -190,7 +190,6 @@ TEST_CASE("websocket fire: a thousand clients that connect and say nothing", "[p
     if (limit.now() < 1100) return skip(fmt::format("no more than {} descriptors can be had", limit.now()));
     Server server = start_server(event_server, {"--handshake", "1"});
     must_serve(server, "websocket/echo_client");
-    const size_t descriptors = open_descriptors(server.pid());
     const long before = resident_kilobytes(server.pid());
     const auto begin = Clock::now();
     {
@@ -200,8 +199,8 @@ TEST_CASE("websocket fire: a thousand clients that connect and say nothing", "[p
         for (size_t i = 0; i < crowd.size(); ++i)
             REQUIRE(crowd.receive_to_end(i).starts_with("HTTP/1.1 408 "));
     }
-    wait_until([&] { return serve_processes(Milliseconds(10)), open_descriptors(server.pid()) == descriptors; },
-               "the server to have freed them all");
+    wait_until([&] { return serve_processes(Milliseconds(10)), open_sockets(server.pid()) == 1; },
+               "only the listener to be left");
     fmt::print("1000 silent clients: gone after {:.0f} ms (the limit: 1000)\n", milliseconds_since(begin));
     check_growth(before, resident_kilobytes(server.pid()), 4096);
     must_serve(server, "websocket/echo_client");
@@ -235,12 +234,11 @@ TEST_CASE("websocket fire: a slow reader with a fast sender, and others that are
     CHECK(slowest < 2000);
 
     // Now it reads, and nothing is missing.
-    const size_t rest = message.size() - sent % message.size();
-    if (rest < message.size()) slow.send(std::string_view(message).substr(message.size() - rest));
-    const size_t messages = (sent + rest % message.size()) / message.size();
-    for (size_t i = 0; i < messages; ++i)
+    for (size_t i = 0; i < sent / message.size(); ++i)
         REQUIRE((slow.payload(0x82) == payload));
-    CHECK(round_trip(slow) > 0);
+    slow.send(std::string_view(message).substr(sent % message.size()));
+    REQUIRE((slow.payload(0x82) == payload));
+    CHECK(round_trip(slow) < 2000);
 }
 
 TEST_CASE("websocket fire: small messages that inflate to large ones, for a client that does not read",
@@ -254,26 +252,29 @@ TEST_CASE("websocket fire: small messages that inflate to large ones, for a clie
     WebSocketPeer other(server);
     const std::string unit = random_bytes(1000);
     std::string payload;
-    for (int i = 0; i < 2000; ++i)
+    while (payload.size() < 2'000'000)
         payload += unit;
     websocket::Deflater deflater(15, false);
     std::string all;
-    const size_t messages = is_sanitized() ? 20 : 60;
+    const size_t messages = 8;
     for (size_t i = 0; i < messages; ++i) {
         websocket::Buffer compressed;
         deflater.compress(payload, true, compressed);
         all += masked(0xC2, compressed.view());
     }
+    server.signal(SIGSTOP);  // all of it is there when the server looks
     greedy.send(all);
+    server.signal(SIGCONT);
     double slowest = 0;
     long most = 0;
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 200; ++i) {
         slowest = std::max(slowest, round_trip(other));
         most = std::max(most, resident_kilobytes(server.pid()));
     }
     fmt::print("{} KB that inflate to {} MB: the others' slowest answer took {:.1f} ms\n", all.size() / 1000,
                messages * payload.size() / 1'000'000, slowest);
-    check_growth(before, most, 32'768);
+    check_growth(before, most, 12'288);
+    CHECK(slowest < 5000);
     // Nothing is lost by it.
     websocket::Inflater inflater(8, false);
     for (size_t i = 0; i < messages; ++i) {
@@ -287,7 +288,6 @@ TEST_CASE("websocket fire: small messages that inflate to large ones, for a clie
 TEST_CASE("websocket fire: half of the clients are killed at random times", "[programs][websocket][fire]") {
     Server server = start_server(event_server);
     must_serve(server, "websocket/echo_client");
-    const size_t descriptors = open_descriptors(server.pid());
     std::mt19937 random(20260101);  // the same each time
     const auto below = [&](size_t limit) { return std::uniform_int_distribution<size_t>(0, limit - 1)(random); };
     {
@@ -337,8 +337,8 @@ TEST_CASE("websocket fire: half of the clients are killed at random times", "[pr
             CHECK_THAT(loads[i]->out(), StartsWith("3000 messages "));
         }
     }
-    wait_until([&] { return serve_processes(Milliseconds(10)), open_descriptors(server.pid()) == descriptors; },
-               "the server to have closed all of them");
+    wait_until([&] { return serve_processes(Milliseconds(10)), open_sockets(server.pid()) == 1; },
+               "only the listener to be left");
     CHECK(server.is_running());
     CHECK(server.err().empty());
     must_serve(server, "websocket/echo_client");
@@ -351,14 +351,15 @@ TEST_CASE("websocket fire: out of descriptors, it rests, and serves again when t
     crowd.connect(60, upgrade_request() + masked(0x81, "hello"));
     const std::string line = server.expect_line(Stream::err, "no new clients for now");
     CHECK_THAT(line, ContainsSubstring("(EMFILE)"));
-    const size_t served = 40 - 7;  // 0, 1 and 2, the listener, the queue, both ends of the pipe for signals
+    const size_t served = open_sockets(server.pid()) - 1;  // without the listener
+    CHECK(served > 20);
+    CHECK(served < 40);
     for (size_t i = 0; i < served; ++i)
         crowd.receive_until(i, "\x81\x05hello");
 
     const double cpu = cpu_seconds(server.pid());
     const auto begin = Clock::now();
     server.expect_line(Stream::err, "no new clients for now");  // it tries again
-    server.expect_line(Stream::err, "no new clients for now");
     const double waited = milliseconds_since(begin);
     const double used = cpu_seconds(server.pid()) - cpu;
     fmt::print("out of descriptors: {:.1f} ms of CPU time in {:.0f} ms\n", used * 1000, waited);

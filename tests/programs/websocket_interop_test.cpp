@@ -121,6 +121,7 @@ TEST_CASE("websocket interop: our client with their servers", "[programs][websoc
             return arguments;
         };
         for (const bool deflate : {false, true}) {
+            if (!deflate && !option.empty()) continue;  // that is the same as without the option
             INFO(server.describe() << (deflate ? "with --deflate" : ""));
             Process::Command base = {"--plain"};
             if (deflate) base.emplace_back("--deflate");
@@ -139,7 +140,7 @@ TEST_CASE("websocket interop: our client with their servers", "[programs][websoc
             const std::string random = random_bytes(500'000);
             CHECK((run(with({}), random) == random));
             const std::string large = std::string(16U << 20U, 'x') + "\n";
-            if (option.empty()) CHECK((run(with({}), large) == large));
+            if (!deflate) CHECK((run(with({}), large) == large));
 
             // Compression is used where both want it, and only there.
             Process told(with({"--frames"}));

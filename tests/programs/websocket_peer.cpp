@@ -137,8 +137,12 @@ double cpu_seconds(pid_t pid) {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
-size_t open_descriptors(pid_t pid) {
-    const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
-    return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+size_t open_sockets(pid_t pid) {
+    size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid))) {
+        std::error_code closed_meanwhile;
+        if (std::filesystem::read_symlink(entry, closed_meanwhile).string().starts_with("socket:")) ++count;
+    }
+    return count;
 }
 #endif

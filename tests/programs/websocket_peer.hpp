@@ -76,5 +76,5 @@ std::string read_head(Peer& peer);
 long resident_kilobytes(pid_t pid);
 /// How long a process has run on a processor, in seconds (Linux).
 double cpu_seconds(pid_t pid);
-/// How many descriptors it has open (Linux).
-size_t open_descriptors(pid_t pid);
+/// How many of its descriptors are sockets (Linux).
+size_t open_sockets(pid_t pid);

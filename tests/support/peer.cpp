@@ -84,13 +84,12 @@ void Peer::send(std::string_view bytes) {
 }
 
 std::string Peer::receive(size_t count) {
-    std::string bytes;
-    while (bytes.size() < count) {
+    std::string bytes(count, '\0');
+    for (size_t have = 0; have < count;) {
         wait_for(POLLIN, "bytes from the program");
-        std::string piece(count - bytes.size(), '\0');
-        const auto received = static_cast<size_t>(CALL(::recv(fd_, piece.data(), piece.size(), 0)));
-        if (received == 0) throw Unexpected("the program ended the connection after: " + bytes);
-        bytes += piece.substr(0, received);
+        const auto received = static_cast<size_t>(CALL(::recv(fd_, bytes.data() + have, count - have, 0)));
+        if (received == 0) throw Unexpected("the program ended the connection after: " + bytes.substr(0, have));
+        have += received;
     }
     return bytes;
 }

@@ -77,7 +77,10 @@ TEST_CASE("socket path: a link, or what is no directory, is refused", "[unit][so
     SECTION("a link to a directory that would do") {
         REQUIRE(symlink(elsewhere.path().c_str(), directory.c_str()) == 0);
     }
-    SECTION("a file") { write_file(directory, ""); }
+    SECTION("a file that only its owner can use") {
+        write_file(directory, "");
+        REQUIRE(chmod(directory.c_str(), 0600) == 0);
+    }
     CHECK_THAT(path_with(runtime.path()), StartsWith("refused: " + directory + " is not a directory"));
 }
 

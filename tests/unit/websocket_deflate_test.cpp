@@ -450,6 +450,9 @@ TEST_CASE("deflate: data that is none", "[unit][websocket][deflate]") {
         CHECK(replay(setup, in(0x41, "") + in(0x80, "")) == not_deflate);
         CHECK(replay(setup, in(0xC2, "000500faff4865"_hex)) == not_deflate);
         CHECK(replay(setup, in(0xC1, "f348cdc9c90700"_hex)) == not_deflate);  // BFINAL, without the empty block behind
+        // It is told as soon as it is known, not when the message ends.
+        CHECK(replay(setup, in(0x41, "07"_hex)) == not_deflate);
+        CHECK(replay(setup, in(0x42, hello) + in(0x00, "0000ffff 07"_hex)) == not_deflate);
         // Nothing of the message that failed is delivered, what came before it is.
         CHECK(replay(setup, in(0xC1, hello) + in(0x89, "x") + in(0xC2, hello.substr(0, 3) + "ffff"_hex)).events ==
               std::vector<std::string>{"text Hello", "ping x", "close 1007 a message is not DEFLATE data"});

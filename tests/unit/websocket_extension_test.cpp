@@ -63,6 +63,33 @@ const std::string both = "permessage-deflate; server_no_context_takeover; client
 
 }  // namespace
 
+TEST_CASE("extensions: a list, of all fields of its name", "[unit][websocket][extension]") {
+    const auto list = [](const std::vector<std::string>& values) {
+        HttpHead head;
+        for (const std::string& value : values) {
+            head.fields.emplace_back("list", value);
+            head.fields.emplace_back("other", "not this");
+        }
+        return head.list("list");
+    };
+    using Elements = std::vector<std::string>;
+    CHECK(list({}).empty());
+    CHECK(list({""}).empty());
+    CHECK(list({" ,\t, "}).empty());
+    CHECK(list({"a"}) == Elements{"a"});
+    CHECK(list({"a,b ,\tc d"}) == Elements{"a", "b", "c d"});
+    CHECK(list({"a, b", "", "c"}) == Elements{"a", "b", "c"});
+    // Commas in quotes part nothing; a backslash in quotes takes the next character's meaning, elsewhere it has none.
+    CHECK(list({"a=\"b, c\", d"}) == Elements{"a=\"b, c\"", "d"});
+    CHECK(list({"\"a\\\", b\", c"}) == Elements{"\"a\\\", b\"", "c"});
+    CHECK(list({"\"a\\\\\", b"}) == Elements{"\"a\\\\\"", "b"});
+    CHECK(list({"a\\\", b\", c"}) == Elements{"a\\\", b\"", "c"});
+    CHECK(list({"\\, a"}) == Elements{"\\", "a"});
+    // A quote that is not closed reaches to its field's end, and not into the next.
+    CHECK(list({"a, \"b, c", "d, e"}) == Elements{"a", "\"b, c", "d", "e"});
+    CHECK(list({"\"a\\"}) == Elements{"\"a\\"});
+}
+
 TEST_CASE("extensions: one element of the list", "[unit][websocket][extension]") {
     const auto read = [](const std::string& element) {
         const auto extension = parse_extension(element);
