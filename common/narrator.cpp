@@ -107,10 +107,9 @@ struct Event {
 };
 
 /// To the reader as lines, and to the log as time, process, thread, kind, place and text, with tabs between.
-void tell(const Call& call, const std::vector<Event>& events) {
+void tell(const Call& call, const std::vector<Event>& events, const timespec& time) {
     std::string lines;
     std::string log;
-    const timespec time = now(CLOCK_REALTIME);
     for (const Event& event : events) {
         const bool is_call = std::string_view(event.kind) == "call";
         const std::string place = is_call ? fmt::format("{}:{}  ", call.file, call.line) : "    ";
@@ -323,7 +322,8 @@ void start(const Settings& wanted) {
     settings = wanted;
     first_process = getpid();
     [[maybe_unused]] const int main_thread = thread;
-    coloured = isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+    const char* no_color = std::getenv("NO_COLOR");  // no-color.org: set, and not empty
+    coloured = isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
     if (settings.step) {
         terminal = out_of_the_way(open("/dev/tty", O_RDWR | O_CLOEXEC));
         if (terminal == -1 || tcgetattr(terminal, &normal_terminal) == -1) {
@@ -355,10 +355,10 @@ bool announce(const Call& call) {
     if (settings.trace || settings.step || log_file != -1) {
         std::vector<Event> events = meanwhile();
         events.push_back({"call", call.text, call_colour});
-        tell(call, events);
+        tell(call, events, now(CLOCK_REALTIME));
         if (settings.step) {
             wait_for_reader(name);
-            tell(call, meanwhile());  // the world went on while the reader thought
+            tell(call, meanwhile(), now(CLOCK_REALTIME));  // the world went on while the reader thought
         }
     }
     const int fault = chosen_fault(name);
@@ -378,6 +378,7 @@ bool announce(const Call& call) {
 void report(const Call& call, long result, int error) {
     const int kept_errno = errno;
     const timespec ended = now(CLOCK_MONOTONIC);
+    const timespec time = now(CLOCK_REALTIME);  // before we look around, which takes a while
     const bool slept = times_asleep() != sleeps_before;
     const std::lock_guard lock(mutex);
     if (settings.trace || settings.step || log_file != -1) {
@@ -393,7 +394,7 @@ void report(const Call& call, long result, int error) {
         std::vector<Event> events{{"result", text, error == 0 ? result_colour : error_colour}};
         for (Event& change : look_for_changes())
             events.push_back(std::move(change));
-        tell(call, events);
+        tell(call, events, time);
     }
     errno = kept_errno;
 }
