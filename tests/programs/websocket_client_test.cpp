@@ -117,7 +117,7 @@ TEST_CASE("websocket client: answers that are no WebSocket handshake", "[program
             answer.replace(answer.find(one.from), one.from.size(), one.to);
         }
         // It may have seen enough and left before all of it is sent.
-        (void)send(peer.socket().fd(), answer.data(), answer.size(), MSG_NOSIGNAL);
+        (void)send(peer.socket().fd(), answer.data(), answer.size(), 0);
         (void)shutdown(peer.socket().fd(), SHUT_WR);
         CHECK_THAT(stage.failure(), ContainsSubstring(one.says));
         CHECK(lines_of(stage.client.err()).size() == 1);
@@ -425,8 +425,8 @@ TEST_CASE("websocket client: servers that keep it waiting", "[programs][websocke
     pings.client.close_input();
     talks.client.close_input();
     const auto never_rests = [&] {
-        (void)send(pinging.socket().fd(), "\x89\0", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)send(talking.socket().fd(), "\x81\1x", 3, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)send(pinging.socket().fd(), "\x89\0", 2, MSG_DONTWAIT);
+        (void)send(talking.socket().fd(), "\x81\1x", 3, MSG_DONTWAIT);
         serve_processes(Milliseconds(10));
         return !pings.client.is_running() && !talks.client.is_running();
     };

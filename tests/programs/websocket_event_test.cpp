@@ -86,7 +86,7 @@ TEST_CASE("websocket event: clients that do not answer do not keep it from endin
     WebSocketPeer silent(servers[0]), chatty(servers[1]), deaf(servers[2]), stays(servers[3]);
     const std::string message(1'000'000, 'x');
     for (int i = 0; i < 8; ++i)
-        (void)send(deaf.socket().fd(), message.data(), message.size(), MSG_NOSIGNAL);
+        (void)send(deaf.socket().fd(), message.data(), message.size(), 0);
     for (Server& server : servers)
         server.signal(SIGINT);
     CHECK(silent.frame() == going_away);
@@ -96,7 +96,7 @@ TEST_CASE("websocket event: clients that do not answer do not keep it from endin
     const auto began = std::chrono::steady_clock::now();
     const std::string ping = wire::masked(0x89, "I go on");
     const auto all_ended = [&] {
-        (void)send(chatty.socket().fd(), ping.data(), ping.size(), MSG_NOSIGNAL);
+        (void)send(chatty.socket().fd(), ping.data(), ping.size(), 0);
         serve_processes(Milliseconds(20));
         return std::none_of(servers.begin(), servers.end(), [](Server& server) { return server.is_running(); });
     };
@@ -124,7 +124,7 @@ TEST_CASE("websocket event: a client that reads nothing is dropped in time", "[p
     pollfd room{deaf.socket().fd(), POLLOUT, 0};
     const auto is_dropped = [&] {
         for (;;) {
-            const ssize_t sent = send(deaf.socket().fd(), message.data(), message.size(), MSG_NOSIGNAL);
+            const ssize_t sent = send(deaf.socket().fd(), message.data(), message.size(), 0);
             if (sent == -1) return errno == ECONNRESET || errno == EPIPE;
         }
     };

@@ -51,7 +51,8 @@ std::optional<Foreign> node() {
         fs::remove_all(directory);
         fs::create_directories(directory);
         fs::copy("tests/interop/package.json", directory);
-        Process npm({"npm", "ci", "--prefix", directory, "--no-audit", "--no-fund", "--ignore-scripts"});
+        Process npm({"npm", "ci", "--prefix", directory, "--no-audit", "--no-fund", "--ignore-scripts",
+                     "--prefer-offline", "--fetch-retries=1"});
         write_file(installed, lock);
         if (npm.wait(Milliseconds(120'000)).status != 0) {
             fs::remove(installed);
@@ -149,6 +150,14 @@ TEST_CASE("websocket interop: our client with their servers", "[programs][websoc
             told.expect_exit(0);
             const bool agreed = deflate && option != Process::Command{"--no-compression"};
             CHECK(count_of(told.err(), "RSV1: the message is compressed") == (agreed ? 2 : 0));
+        }
+        if (option.empty()) {
+            for (const char* parameters :
+                 {"server_max_window_bits=9; client_max_window_bits=9",
+                  "server_no_context_takeover; client_no_context_takeover", "client_max_window_bits=12"}) {
+                const std::string lines = "hello\nhello\n" + random_bytes(50'000);
+                CHECK((run(client({"--plain", "--deflate-with", parameters}), lines) == lines));
+            }
         }
         Process closed(client({"--resource", "/close"}));
         closed.feed("안녕\n");

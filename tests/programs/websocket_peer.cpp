@@ -123,11 +123,18 @@ std::vector<std::string> WebSocketPeer::frames_to_end() {
 }
 
 #ifdef __linux__
-long resident_kilobytes(pid_t pid) {
+namespace {
+
+/// The number behind a name in /proc/PID/status (proc(5)).
+long status_number(pid_t pid, const std::string& name) {
     const std::string status = read_file(fmt::format("/proc/{}/status", pid));
-    const std::string name = "VmRSS:";
-    return std::stol(status.substr(status.find(name) + name.size()));
+    return std::stol(status.substr(status.find("\n" + name + ":") + name.size() + 2));
 }
+
+}  // namespace
+
+long resident_kilobytes(pid_t pid) { return status_number(pid, "VmRSS"); }
+long most_resident_kilobytes(pid_t pid) { return status_number(pid, "VmHWM"); }
 
 double cpu_seconds(pid_t pid) {
     clockid_t clock{};

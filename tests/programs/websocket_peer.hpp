@@ -72,8 +72,9 @@ std::string switching_protocols(const std::string& request, const std::string& f
 /// Everything up to the blank line.
 std::string read_head(Peer& peer);
 
-/// The resident memory of a process in KiB (Linux).
+/// The resident memory of a process in KiB: now, and the most that it ever was (Linux).
 long resident_kilobytes(pid_t pid);
+long most_resident_kilobytes(pid_t pid);
 /// How long a process has run on a processor, in seconds (Linux).
 double cpu_seconds(pid_t pid);
 /// How many of its descriptors are sockets (Linux).

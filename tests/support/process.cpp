@@ -283,7 +283,7 @@ Process::~Process() { release(); }
 void Process::release() {
     std::erase(processes, this);
     if (!ending_) {
-        kill(pid_, SIGKILL);
+        kill(-pid_, SIGKILL);  // with what it has forked: as long as it lives, the process group is its own
         while (waitpid(pid_, nullptr, 0) == -1 && errno == EINTR) {
         }
     }

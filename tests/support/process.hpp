@@ -76,7 +76,7 @@ public:
     /// throws.
     explicit Process(const std::function<void()>& body, Surroundings surroundings = {});
 
-    /// Kills it, if it still runs.
+    /// Kills it, if it still runs, and the children that it has in its process group.
     ~Process();
 
     Process(const Process&) = delete;

@@ -6,7 +6,9 @@
 #include "tests/support/files.hpp"
 #include "tests/support/parallel.hpp"
 
+#include <cerrno>
 #include <csignal>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,15 +84,27 @@ TEST_CASE("process: what goes wrong is told with the command and its output", "[
     CHECK_THAT(complaint([] { Process({"true"}, {.directory = "/no/such"}); }), ContainsSubstring("chdir failed"));
 }
 
-TEST_CASE("process: is killed with its object", "[unit][process]") {
+TEST_CASE("process: is killed with its object, and with what it has forked", "[unit][process]") {
+    const TempDir directory;
+    const std::string fifo = directory / "fifo";
+    REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+    const int end = open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(end != -1);
+    // As long as somebody has the other end open, there is nothing to read; then there is the end (fifo(7)).
+    const auto is_open_elsewhere = [&] {
+        char byte = 0;
+        return read(end, &byte, 1) == -1 && errno == EAGAIN;
+    };
     pid_t pid = 0;
     {
-        Process shell({"sh", "-c", "trap '' TERM; echo ready; read never"});
-        shell.expect(Stream::out, "ready");
+        Process shell({"sh", "-c", "trap '' TERM; cat <&2 >'" + fifo + "' & read never"}, {.terminal = Terminal::all});
+        wait_until(is_open_elsewhere, "the child to open the FIFO");
         pid = shell.pid();
         CHECK(kill(pid, 0) == 0);
     }
     CHECK(kill(pid, 0) == -1);
+    wait_until([&] { return !is_open_elsewhere(); }, "the end of the child");
+    close(end);
 }
 
 TEST_CASE("process: surroundings", "[unit][process]") {

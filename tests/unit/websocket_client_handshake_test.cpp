@@ -193,7 +193,7 @@ TEST_CASE("client handshake: wishes that may not stand in a request", "[unit][we
         }
     };
     for (const char* resource :
-         {"", "chat", "/a b", "/a\r\nX: y", "/a\n", "/#a", "/\x80", "*", "http://localhost/", "//\t"}) {
+         {"", "chat", "/a b", "/a\r\nX: y", "/a\n", "/#a", "/\x80", "/\x7F", "*", "http://localhost/", "//\t"}) {
         INFO(resource);
         CHECK(complaint([&](ClientWishes& w) { w.resource = resource; }) ==
               "the resource must begin with / and hold no blanks");
@@ -349,6 +349,8 @@ TEST_CASE("client handshake: answers that do not come to their end", "[unit][web
     CHECK(result("") == "incomplete: the server ended the connection without an answer");
     CHECK(result("HTTP/1.1 101") == "incomplete: the server ended the connection without an answer");
     CHECK(result("HTTP/1.1 101 x\r\nUpgrade: web") == "incomplete: the server's answer is incomplete: HTTP/1.1 101 x");
+    CHECK(result("HTTP/1.1 101 \xC2\x9B\xFF\r\nUpgrade: web") ==
+          "incomplete: the server's answer is incomplete: HTTP/1.1 101 \\xc2\\x9b\\xff");
     CHECK(result("HTTP/1.1 100 Continue\r\n\r\n") == "incomplete: the server ended the connection without an answer");
 }
 

@@ -151,6 +151,14 @@ TEST_CASE("UTF-8: every edge, alone and within text of any kind, at every cut", 
             if (check.accept(text)) CHECK(check.complete() == edge.complete);
             if (!edge.complete) {  // what is begun must be continued
                 check_at_every_cut(text + "z", text.size());
+                for (const std::size_t blocks : {8U, 16U, 32U, 64U}) {  // also where ASCII is passed over by the block
+                    const std::string ascii(blocks, 'z');
+                    Utf8 at_once;
+                    CHECK_FALSE(at_once.accept(text + ascii + "\x80\x80\x80"));
+                    Utf8 in_two;
+                    CHECK(in_two.accept(text));
+                    CHECK_FALSE(in_two.accept(ascii));
+                }
                 CHECK_FALSE(is_utf8(text + std::string(100, 'z')));
                 CHECK_FALSE(is_utf8(text + "\xED\x95\x9C"));
             }
