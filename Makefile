@@ -122,7 +122,7 @@ help:
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
 	@echo 'make fuzz [SECONDS=60]      feeds the WebSocket layer with what clang makes up'
-	@echo 'make bench                  how fast event_server is, beside the least that a server can do'
+	@echo 'make bench [PART=websocket] how fast the servers are, beside the least that a server can do'
 	@echo 'make bench-build            what building costs'
 	@echo 'make format                 lays out every file as .clang-format says'
 	@echo 'make check                  are the files laid out so, and the scripts sound?'
@@ -141,7 +141,7 @@ fuzz:
 
 bench:
 	@$(MAKE) --no-print-directory OPTIMIZE=1 measuring
-	@scripts/bench build/optimized $(SECONDS)
+	@scripts/bench build/optimized $(or $(SECONDS),2) $(PART)
 
 bench-build:
 	@CXX='$(CXX)' scripts/bench-build $(PROGRAM_SOURCES)
@@ -152,7 +152,7 @@ format:
 
 check:
 	@clang-format --dry-run --Werror $(FORMATTED)
-	@shellcheck $$(grep -lE '^#!.*sh$$' .ci/run scripts/*)
+	@shellcheck -x $$(grep -lE '^#!.*sh$$' .ci/run scripts/*) tests/bench/*.sh
 
 lint: compile_commands.json
 	@printf '%s\n' $(filter-out tests/%,$(SOURCES)) | xargs -n 1 -P 2 clang-tidy --quiet -p .
