@@ -20,7 +20,7 @@ start() {
   pid=$!
   pids+=("$pid")
   read -r line <"$out" || { echo "did not start: $*" >&2; exit 1; }
-    port=${line##*:}
+  port=${line##*:}
 }
 
 # The number behind a name in JSON.

@@ -3,9 +3,9 @@
 
 #include "tests/support/lesson.hpp"
 
+#include "common/address.hpp"
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
-#include "tests/support/peer.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/text.hpp"
 
@@ -13,9 +13,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <regex>
 #include <sstream>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace {
 
@@ -36,14 +38,31 @@ Process::Command words_of(const std::string& command) {
     return all;
 }
 
+bool is_free(int type, int port) {
+    const Address address = resolve("127.0.0.1", static_cast<std::uint16_t>(port), type).front();
+    const int fd = socket(address.family(), type, 0);
+    const bool bound = bind(fd, address.get(), address.length()) == 0;
+    close(fd);
+    return bound;
+}
+
+/// A port that nobody has now. Like 7000 it has four digits: a request that names it is as long as in the lesson.
+int four_digit_port() {
+    static int next = 7001 + getpid() % 2000;
+    do {
+        next = next < 9999 ? next + 1 : 7001;
+    } while (!is_free(SOCK_STREAM, next) || !is_free(SOCK_DGRAM, next));
+    return next;
+}
+
 /// A block's program with the port at which it is to be run in place of 7000.
 class Replay {
 public:
-    Replay(const Block& block, const TempDir& directory, int port, const std::string& port_option)
+    Replay(const Block& block, const TempDir& directory, int port)
         : block_(block),
           expected_(normalized(block.shown)),
           port_(port),
-          process_(command(block, port_option),
+          process_(command(block, std::to_string(port)),
                    {.environment = {"XDG_RUNTIME_DIR=" + directory.path(), "NO_COLOR=1"}, .terminal = Terminal::all}) {}
 
     /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
@@ -80,14 +99,7 @@ public:
         if (block_.kind != Block::Kind::server || interrupted != expected_.lines.end()) process_.wait(limit);
     }
 
-    /// Where a server says that it listens.
-    int listening_port() {
-        std::string line = process_.expect_line(Stream::terminal, "listening on ", limit);
-        const size_t colon = line.rfind(':');
-        if (line.find('/') == std::string::npos && colon != std::string::npos)
-            port_ = std::stoi(line.substr(colon + 1));
-        return port_;
-    }
+    void wait_until_it_listens() { process_.expect_line(Stream::terminal, "listening on ", limit); }
 
     /// "" if the terminal shows what the block does.
     std::string complaint() {
@@ -103,16 +115,20 @@ public:
     }
 
 private:
-    static Process::Command command(const Block& block, const std::string& port_option) {
-        Process::Command words = words_of(block.command);
+    /// One of our programs is told the port; in a command for the shell, 7000 is replaced by it.
+    static Process::Command command(const Block& block, const std::string& port) {
         const std::string prefix = "build/";
-        const bool is_ours = words.front().rfind(prefix, 0) == 0;
-        if (!is_ours) return {"sh", "-c", block.command};
+        if (block.command.rfind(prefix, 0) != 0 || block.command.find_first_of("'\"|<>&;$*") != std::string::npos) {
+            std::string line = std::regex_replace(block.command, std::regex("\\b7000\\b"), port);
+            line = std::regex_replace(line, std::regex("(^|[ (])" + prefix), "$1" + program(""));
+            return {"sh", "-c", line};
+        }
+        Process::Command words = words_of(block.command);
         const std::string name = words.front().substr(prefix.size());
         words.front() = program(name);
         const bool takes_port = run({program(name), "--help"}).find("--port PORT") != std::string::npos;
         const bool has_port = std::find(words.begin(), words.end(), "--port") != words.end();
-        if (takes_port && !has_port) words.insert(words.end(), {"--port", port_option});
+        if (takes_port && !has_port) words.insert(words.end(), {"--port", port});
         return words;
     }
 
@@ -126,23 +142,20 @@ private:
 std::string replay(const std::vector<Block>& blocks) {
     const TempDir directory;
     std::unique_ptr<Replay> server;
-    int port = 0;
+    const int port = four_digit_port();
     std::string complaints;
     for (const Block& block : blocks) {
         if (block.kind == Block::Kind::server) {
-            server = std::make_unique<Replay>(block, directory, 0, "0");
-            port = server->listening_port();
+            server = std::make_unique<Replay>(block, directory, port);
+            server->wait_until_it_listens();
         } else if (block.kind == Block::Kind::client) {
             if (!server) return block.place + ": no server of this name stands before it\n";
-            Replay client(block, directory, port, std::to_string(port));
+            Replay client(block, directory, port);
             client.type_lines();
             client.end();
             complaints += client.complaint();
         } else {
-            const bool listens = block.command.find("_server") != std::string::npos;
-            const FreePort nobody;
-            const std::string at = listens ? "0" : nobody.text();
-            Replay command(block, directory, std::stoi(nobody.text()), at);
+            Replay command(block, directory, port);
             command.end();
             complaints += command.complaint();
         }

@@ -4,9 +4,12 @@
 // Directly before a fenced block stands a comment that says how the block is made:
 //     <!-- replay NAME server -->                      the block's command is a server, ended by Ctrl-C if it shows ^C
 //     <!-- replay NAME client: hello | bye ^D -->      its command is a client; these lines are typed, and then Ctrl-D
-//     <!-- replay NAME command -->                     its command has no peer, and nothing is typed
+//     <!-- replay NAME command -->                     nothing is typed; if a server of this name stands before it,
+//                                                      that is what 7000 means in it
 //     <!-- not replayed: REASON -->                    the block is only for reading
-// Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs one.
+// Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs a mark.
+// The commands are run at another port than 7000. One that is for the shell (it has quotes or a pipe, or is not a
+// program of ours) must name its port itself, as 7000.
 
 #include <map>
 #include <string>
