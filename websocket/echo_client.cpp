@@ -263,6 +263,8 @@ int main(int argc, char** argv) try {
     const int connection = connect_to_any(addresses);
     std::string first_frames;
     const Agreement agreement = upgrade(connection, handshake, std::chrono::seconds(patience), first_frames);
+    if (!wishes.subprotocols.empty())
+        fmt::print(stderr, "subprotocol: {}\n", agreement.subprotocol.empty() ? "none" : agreement.subprotocol);
     Echo echo(agreement.deflate, !plain);
     echo.frames = frames;
     exchange(connection, echo, std::chrono::seconds(patience), first_frames);

@@ -129,6 +129,7 @@ int next_client(int listener) {
 int main(int argc, char** argv) try {
     Patience patience;
     long message = 16 << 20;
+    long fragments = 1 << 17;
     bool no_deflate = false;
     std::string origin;
     std::string subprotocol;
@@ -139,10 +140,11 @@ int main(int argc, char** argv) try {
                   {"subprotocol", "NAME", "a subprotocol to agree on, if the client offers it", &subprotocol},
                   {"no-deflate", nullptr, "refuse compression (permessage-deflate)", &no_deflate},
                   {"message", "BYTES", "close (1009) on a message larger than that", &message, 1, 1 << 30},
+                  {"fragments", "N", "close (1008) on a message in more fragments than that", &fragments, 1, 1 << 30},
                   {"handshake", "SECONDS", "a request must be complete by then", &patience.handshake, 1, 3600},
                   {"idle", "SECONDS", "ping a client that was silent for so long", &patience.idle, 1, 86400},
                   {"pong", "SECONDS", "leave one that has not answered by then", &patience.pong, 1, 86400}}});
-    patience.limits.message_bytes = static_cast<size_t>(message);
+    patience.limits = {static_cast<size_t>(message), static_cast<std::uint32_t>(fragments)};
     ServerPolicy policy;
     if (!origin.empty()) policy.allowed_origins.push_back(origin);
     if (!subprotocol.empty() && !is_token(subprotocol))

@@ -256,9 +256,9 @@ TEST_CASE("client handshake: upgrades that are none", "[unit][websocket][handsha
          {"", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "ACCEPT=", "ACCEPTx", "xACCEPT", "\"ACCEPT\"", "ACCEPT, ACCEPT"})
         CHECK(result(with("Sec-WebSocket-Accept", value)) == other_key);
 
-    CHECK(result(plus("Upgrade", "websocket")) == "the server's answer has upgrade more than once" + behind);
+    CHECK(result(plus("Upgrade", "websocket")) == "the server's answer has Upgrade more than once" + behind);
     CHECK(result(plus("sec-websocket-accept", "x")) ==
-          "the server's answer has sec-websocket-accept more than once" + behind);
+          "the server's answer has Sec-WebSocket-Accept more than once" + behind);
     // A length is none here, and nothing is waited for.
     CHECK(result(without("Upgrade").add("Content-Length", "5")) == upgrade);
 }
@@ -370,7 +370,7 @@ TEST_CASE("client handshake: a subprotocol that was offered, or none", "[unit][w
     CHECK(result(Answer(), wanted) == "accepted");
     CHECK(result(plus("Sec-WebSocket-Protocol", "chat")) == not_offered);
     CHECK(result(plus("Sec-WebSocket-Protocol", "chat").add("Sec-WebSocket-Protocol", "chat"), wanted) ==
-          "the server's answer has sec-websocket-protocol more than once" + behind);
+          "the server's answer has Sec-WebSocket-Protocol more than once" + behind);
 }
 
 TEST_CASE("client handshake: extensions that were offered, or none", "[unit][websocket][handshake]") {

@@ -357,8 +357,8 @@ TEST_CASE("server handshake: Host", "[unit][websocket][handshake]") {
                              "a\x80",
                              "localhost, localhost"})
         CHECK(result(with("Host", host)) == no_host);
-    CHECK(result(plus("host", "localhost:7000")) == "400 host stands there more than once");
-    CHECK(result(plus("Host", "other")) == "400 host stands there more than once");
+    CHECK(result(plus("host", "localhost:7000")) == "400 Host stands there more than once");
+    CHECK(result(plus("Host", "other")) == "400 Host stands there more than once");
 }
 
 TEST_CASE("server handshake: Upgrade and Connection", "[unit][websocket][handshake]") {
@@ -382,7 +382,7 @@ TEST_CASE("server handshake: Sec-WebSocket-Key", "[unit][websocket][handshake]")
          {"dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZ===", "dGhlIHNhbXBsZSBub25j-Q==",
           "dGhlIHNhbXBs ZSBub25jZQ==", "the sample nonce", "========================"})
         CHECK(result(with("Sec-WebSocket-Key", key)) == bad_key);
-    const std::string twice = "400 sec-websocket-key stands there more than once";
+    const std::string twice = "400 Sec-WebSocket-Key stands there more than once";
     CHECK(result(plus("Sec-WebSocket-Key", rfc_key)) == twice);
     CHECK(result(plus("SEC-WEBSOCKET-KEY", "x3JJHMbDL1EzLkh9GBhXDw==")) == twice);
     CHECK(result(with("Sec-WebSocket-Key", rfc_key + ", " + rfc_key)) == bad_key);
@@ -395,7 +395,7 @@ TEST_CASE("server handshake: Sec-WebSocket-Version", "[unit][websocket][handshak
                                 "99999999999999999999"})
         CHECK(result(with("Sec-WebSocket-Version", version)) == other_version);
     CHECK(result(without("Sec-WebSocket-Version")) == "400 Sec-WebSocket-Version is missing");
-    CHECK(result(plus("Sec-WebSocket-Version", "13")) == "400 sec-websocket-version stands there more than once");
+    CHECK(result(plus("Sec-WebSocket-Version", "13")) == "400 Sec-WebSocket-Version stands there more than once");
     // Both fields that tell the client what would do, and the option that goes with Upgrade (RFC 9110, section 7.8).
     const Outcome outcome = take(with("Sec-WebSocket-Version", "8").text());
     CHECK_THAT(outcome.response, ContainsSubstring("\r\nUpgrade: websocket\r\n"));
@@ -408,7 +408,7 @@ TEST_CASE("server handshake: no body", "[unit][websocket][handshake]") {
         CHECK(result(plus("Content-Length", length)) == has_body);
     CHECK(result(plus("Content-Length", "0")) == "101");
     CHECK(result(plus("Content-Length", "0").add("content-length", "0")) ==
-          "400 content-length stands there more than once");
+          "400 Content-Length stands there more than once");
     for (const char* coding : {"chunked", "gzip, chunked", "identity", ""})
         CHECK(result(plus("Transfer-Encoding", coding)) == has_body);
     CHECK(result(plus("Transfer-Encoding", "chunked").add("Content-Length", "0")) == has_body);
@@ -487,7 +487,7 @@ TEST_CASE("server handshake: Origin", "[unit][websocket][handshake]") {
     }
     CHECK(result(Request()) == "101");  // no Origin: no browser
     CHECK(result(plus("Origin", "http://localhost:7000").add("Origin", "http://localhost:7000")) ==
-          "400 origin stands there more than once");
+          "400 Origin stands there more than once");
     // An absolute target names the host, and Host does not count (RFC 9112, section 3.2.2).
     CHECK(
         result(
@@ -585,7 +585,7 @@ TEST_CASE("server handshake: line ends, folding and control characters", "[unit]
     }
     CHECK(result(plus("Filler", "a\x7F")) == control);
     // An injected line is a line of its own, and judged as such.
-    CHECK(result(plus("Filler", "x\r\nHost: evil")) == "400 host stands there more than once");
+    CHECK(result(plus("Filler", "x\r\nHost: evil")) == "400 Host stands there more than once");
 }
 
 TEST_CASE("server handshake: fields that are none", "[unit][websocket][handshake]") {

@@ -102,6 +102,8 @@ std::string rule(const FrameHeader& header) {
     return "";
 }
 
+std::string bytes_counted(std::uint64_t count) { return fmt::format("{} byte{}", count, count == 1 ? "" : "s"); }
+
 std::string length_form(const FrameHeader& header) {
     if (header.length <= 125) return "the length itself";
     return header.length <= 0xFFFF ? "the next 16 bits are the length" : "the next 64 bits are the length";
@@ -150,9 +152,10 @@ std::string FrameTeller::take(std::string_view bytes) {
 }
 
 std::string FrameTeller::end() const {
-    if (lost_ || head_.empty()) return "";
+    if (lost_) return fmt::format("{}: a header is wrong", who_);
+    if (head_.empty()) return "";
     if (!in_payload_) return fmt::format("{}: the header is not whole: {}", who_, hex(head_));
-    return fmt::format("{}: {} bytes of the payload are missing", who_, missing_);
+    return fmt::format("{}: {} of the payload {} missing", who_, bytes_counted(missing_), missing_ == 1 ? "is" : "are");
 }
 
 std::string FrameTeller::tell() const {
@@ -160,7 +163,7 @@ std::string FrameTeller::tell() const {
     const auto second = static_cast<std::uint8_t>(head_[1]);
     const std::size_t extended = head_.size() - 2 - (header_.masked ? 4U : 0U);
     std::string text =
-        fmt::format("{}: {} frame, {} bytes of payload\n", who_, opcode_name(header_.opcode), header_.length);
+        fmt::format("{}: {} frame, {} of payload\n", who_, opcode_name(header_.opcode), bytes_counted(header_.length));
     const auto line = [&](const std::string& bytes, const std::string& meaning) {
         text += fmt::format("  {:<12} {}\n", bytes, meaning);
     };

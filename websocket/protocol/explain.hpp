@@ -31,7 +31,8 @@ public:
     /// beginning is kept and shown.
     std::string take(std::string_view bytes);
 
-    /// What is left when no more bytes come: a frame that is not whole is said to be so. "" if there is none.
+    /// What is wrong when no more bytes come: a frame that is not whole, or a header behind which no frame can be found.
+    /// "" if nothing is.
     std::string end() const;
 
 private:

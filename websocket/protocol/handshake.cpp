@@ -316,8 +316,8 @@ ServerHandshake::Status ServerHandshake::judge() {
     const std::optional<Target> target = parse_target(target_text);
     if (!target) return refuse(400, "the request's target is not a path");
     if (!is_recent_http(version)) return refuse(400, "the version is not HTTP/1.1 or later");
-    for (const char* once : {"host", "origin", "sec-websocket-key", "sec-websocket-version", "content-length"}) {
-        if (head.count(once) > 1) return refuse(400, fmt::format("{} stands there more than once", once));
+    for (const char* once : {"Host", "Origin", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length"}) {
+        if (head.count(lower(once)) > 1) return refuse(400, fmt::format("{} stands there more than once", once));
     }
     const std::string* host = head.find("host");
     if (host == nullptr || !parse_authority(*host, 80)) return refuse(400, "Host is missing or malformed");
@@ -479,8 +479,8 @@ ClientHandshake::Status ClientHandshake::judge() {
     if (!is_recent_http(version)) return refuse("the server's answer is not HTTP/1.1");
     if (code != "101") return refuse("the server did not switch to WebSocket");
 
-    for (const char* once : {"upgrade", "sec-websocket-accept", "sec-websocket-protocol"}) {
-        if (head.count(once) > 1) return refuse(fmt::format("the server's answer has {} more than once", once));
+    for (const char* once : {"Upgrade", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol"}) {
+        if (head.count(lower(once)) > 1) return refuse(fmt::format("the server's answer has {} more than once", once));
     }
     const std::string* upgrade = head.find("upgrade");
     if (upgrade == nullptr || !equal_ignoring_case(*upgrade, "websocket")) return refuse("Upgrade is not websocket");
