@@ -250,11 +250,11 @@ void Server::echo(Client& client) {
     Connection& peer = *client.peer;
     while (const auto event = peer.next()) {
         if (event->opcode != Opcode::text && event->opcode != Opcode::binary) continue;
-        const bool refers = output_.add_message(peer, event->opcode, event->payload);
         // What is in the connection's own buffer, instead of ours, is gone at the next event.
         const auto offset = event->payload.data() - input_.data();
-        const bool ours = offset >= 0 && static_cast<std::size_t>(offset) < input_.size();
-        if ((refers && !ours) || output_.is_large()) flush(client);
+        const bool stays = offset >= 0 && static_cast<std::size_t>(offset) < input_.size();
+        const bool refers = output_.add_message(peer, event->opcode, event->payload, stays);
+        if ((refers && !stays) || output_.is_large()) flush(client);
     }
     flush(client);
     if (peer.finished()) leave(client);

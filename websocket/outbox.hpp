@@ -20,10 +20,11 @@ public:
     /// Where small things are appended: pongs, Close frames, handshakes.
     Buffer& buffer() { return buffer_; }
 
-    /// Adds a message to be sent as it came; none, if nothing can be sent to this peer any more.
-    /// True if its bytes must stay where they are until the outbox is sent, false if they were copied.
-    bool add_message(Connection& peer, Opcode opcode, std::string_view payload) {
-        constexpr std::size_t worth_a_piece = 2048;
+    /// Adds a message to be sent as it came; none, if nothing can be sent to this peer any more. stays: its bytes are
+    /// where they are until more has been received.
+    /// True if they must stay there until the outbox is sent, false if they were copied.
+    bool add_message(Connection& peer, Opcode opcode, std::string_view payload, bool stays) {
+        const std::size_t worth_a_piece = stays ? 2048 : 65536;  // a send() of its own costs more than some copying
         std::array<char, most_header_bytes> header;
         if (payload.size() < worth_a_piece || is_full()) {
             peer.send(opcode, payload);

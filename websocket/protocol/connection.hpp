@@ -63,8 +63,9 @@ public:
 
     /// The next event, or nothing when the bytes are used up or the connection is over.
     std::optional<Event> next() {
-        if (const auto event = next_small_message()) return event;
-        return next_of_any_kind();
+        std::optional<Event> event = next_small_message();
+        if (!event) event = next_of_any_kind();
+        return event;  // made where the caller wants it, and not copied
     }
 
     /// In the middle of a large message: where its next bytes may be received directly, saving a copy; else nothing.
