@@ -148,6 +148,19 @@ constexpr std::array explanations{
         "that writes a byte into one wakes a program that waits in poll() or epoll_wait().",
         "디스크립터 한 쌍을 만듭니다. 둘째에 쓴 것을 첫째에서 읽습니다. 시그널 핸들러가 한 바이트를 쓰면 poll()이나 "
         "epoll_wait()에서 기다리던 프로그램이 깨어납니다."},
+    Explanation{
+        "select",
+        "is the older poll(): which descriptors to watch stands in sets of bits, a bit for each number, and comes back "
+        "in the same sets. They have room for FD_SETSIZE numbers (1024), and a larger one writes beside them.",
+        "poll()보다 오래된 호출입니다. 지켜볼 디스크립터를 번호마다 비트 하나인 집합으로 주고, 결과도 같은 집합으로 "
+        "받습니다. 번호는 FD_SETSIZE(1024)보다 작아야 하며, 더 크면 집합 밖의 메모리를 덮어씁니다."},
+    Explanation{
+        "fork",
+        "makes a second process, a copy of this one that goes on from the same place: it returns 0 in the child, and "
+        "the child's number in the parent. All descriptors are open in both, and a connection ends when both have "
+        "closed it.",
+        "이 프로세스를 복사한 둘째 프로세스를 만들고, 둘 다 같은 곳에서 계속합니다. 자식에서는 0을, 부모에서는 자식의 "
+        "번호를 돌려줍니다. 모든 디스크립터가 양쪽에 열려 있어, 둘 다 닫아야 연결이 끝납니다."},
     Explanation{"epoll_create1",
                 "makes an epoll instance (Linux): a set of descriptors that the kernel watches for us from now on.",
                 "epoll 인스턴스를 만듭니다(Linux). 이제부터 커널이 대신 지켜볼 디스크립터의 모음입니다."},

@@ -57,14 +57,17 @@ void announce_ready(int socket) {
 }
 
 void survive_accept(const SocketError& error) {
+    if (accept_needs_rest(error)) poll(nullptr, 0, 100);
+}
+
+bool accept_needs_rest(const SocketError& error) {
     switch (error.code().value()) {
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
             complain(error);
-            poll(nullptr, 0, 100);
-            return;
+            return true;
         case EAGAIN:
         case ECONNABORTED:
         case EPROTO:
@@ -78,7 +81,7 @@ void survive_accept(const SocketError& error) {
         case ETIMEDOUT:
         case ECONNRESET:
             complain(error);
-            return;
+            return false;
         default:
             throw error;
     }

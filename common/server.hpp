@@ -16,3 +16,7 @@ int stop_descriptor();
 /// A client that left before it was accepted is no reason to stop (accept(2), "Error handling"). Where descriptors
 /// or memory ran out it waits a tenth of a second first, since until something is closed the next try fails at once.
 void survive_accept(const SocketError& error);
+
+/// The same for servers that must not wait there, since they have other clients to serve in the meantime. True: try
+/// again only after a while.
+bool accept_needs_rest(const SocketError& error);
