@@ -59,9 +59,8 @@ class Bytes {
 public:
     Bytes() {
         std::mt19937 random;  // NOLINT: the same bytes every time
-        for (size_t i = 0; i < length; ++i)
-            bytes_[i] = static_cast<char>(random());
-        std::copy_n(bytes_.begin(), at_a_time, bytes_.begin() + length);
+        for (size_t i = 0; i < bytes_.size(); ++i)
+            bytes_[i] = i < length ? static_cast<char>(random()) : bytes_[i - length];
     }
 
     static constexpr size_t at_a_time = 65536;
@@ -327,9 +326,10 @@ void Crowd::send_some(size_t which) {
 
 void Crowd::receive_some(size_t which) {
     Connection& connection = connections_[which];
+    const int fd = watched_[which].fd;
     ssize_t received = 0;
     try {
-        received = CALL(recv(watched_[which].fd, input_.data(), input_.size(), 0));
+        received = CALL(recv(fd, input_.data(), input_.size(), 0));
     } catch (const SocketError& error) {
         if (error.code().value() != EAGAIN) throw;
         return;
@@ -379,7 +379,7 @@ void Crowd::close_one(size_t which) {
 void Crowd::fail(size_t which, const std::string& why) {
     Address ours;
     const bool known = watched_[which].fd != -1 && getsockname(watched_[which].fd, ours.out(), ours.out_length()) == 0;
-    failures_.push_back({why, fmt::format("{}{}", which + 1, known ? fmt::format(" ({})", ours.text()) : "")});
+    failures_.push_back({why, fmt::format("{}{}", which + 1, known ? " at " + ours.text() : "")});
     close_one(which);
 }
 
@@ -467,7 +467,7 @@ bool Crowd::complain_of_failures() const {
             names += ", " + who[i];
         if (who.size() > named) names += fmt::format(" and {} more", who.size() - named);
         complain(std::runtime_error(
-            fmt::format("{} of {} connections failed: {}: number {}", who.size(), settings_.connections, why, names)));
+            fmt::format("{} of {} connections failed (number {}): {}", who.size(), settings_.connections, names, why)));
     }
     return !failures_.empty();
 }

@@ -18,6 +18,8 @@
 #include <array>
 #include <csignal>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -27,7 +29,7 @@ namespace {
 
 /// Returns what arrives to where it came from. recv() says 0 when the client has closed its side.
 void serve(int connection) {
-    char buffer[4096];
+    char buffer[65536];
     while (const ssize_t received = CALL(recv(connection, buffer, sizeof buffer, 0))) {
         send_all(connection, buffer, static_cast<size_t>(received));
     }
@@ -130,6 +132,8 @@ int main(int argc, char** argv) try {
             TRY(close(listener));  // the parent's
             try {
                 limit_waiting(connection, idle);
+                const int at_once = 1;
+                CALL(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once));  // see the lesson
                 serve(connection);
             } catch (const SocketError& error) {  // this client's trouble is nobody else's
                 complain(error);

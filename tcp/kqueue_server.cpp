@@ -22,6 +22,8 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/event.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,6 +64,8 @@ bool accept_client(int queue, int listener, Clients& clients, Clock::time_point 
     try {
         connection = CALL(accept(listener, nullptr, nullptr));
         CALL(fcntl(connection, F_SETFL, O_NONBLOCK));
+        const int at_once = 1;
+        CALL(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once));  // see the lesson
         watch(queue, connection, EVFILT_READ, EV_ADD);
         clients[connection] = {.unsent = "", .moved = now};
     } catch (const SocketError& error) {
@@ -90,7 +94,7 @@ Outcome outcome_of(const char* call, int connection, ssize_t result) {
 /// Sends what the client is owed; or if that is nothing, receives once and sends that. What there is no room for now
 /// is owed from now on.
 Outcome serve(int connection, Client& client, Clock::time_point now) {
-    char buffer[65536];
+    static char buffer[65536];  // nobody else uses it: there is one thread
     const bool owed = !client.unsent.empty();
     const char* bytes = owed ? client.unsent.data() : buffer;
     size_t count = client.unsent.size();
@@ -145,9 +149,9 @@ Clock::time_point drop_silent(Clients& clients, std::chrono::seconds patience, C
     return next;
 }
 
-int milliseconds_until(Clock::time_point time) {
+int milliseconds_between(Clock::time_point now, Clock::time_point time) {
     if (time == Clock::time_point::max()) return -1;  // for ever
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - Clock::now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - now).count();
     return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
 }
 
@@ -175,9 +179,10 @@ int main(int argc, char** argv) try {
     const std::chrono::seconds patience(idle == 0 ? 3'000'000'000 : idle);
     bool resting = false;                                // there are no descriptors: the listener is not watched
     Clock::time_point alarm = Clock::time_point::max();  // when to look who was silent for too long
+    Clock::time_point now = Clock::now();
     for (;;) {
-        const std::vector<int> ready = wait_for_ready(queue, milliseconds_until(alarm));
-        const Clock::time_point now = Clock::now();
+        const std::vector<int> ready = wait_for_ready(queue, milliseconds_between(now, alarm));
+        now = Clock::now();
         for (const int fd : ready) {
             if (fd == listener) {
                 resting = !accept_client(queue, listener, clients, now);
