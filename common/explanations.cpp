@@ -202,6 +202,16 @@ constexpr std::array explanations{
         "a symbolic link.",
         "경로가 무엇의 이름인지(파일, 디렉터리, 소켓), 누구의 것이고 누가 쓸 수 있는지를 심볼릭 링크를 따라가지 않고 "
         "알려 줍니다."},
+    Explanation{
+        "fork",
+        "makes a second process, a copy of this one that goes on from the same place: it returns 0 in the child, "
+        "and the child's number in the parent. Both have all descriptors, and a connection ends when both have "
+        "closed it.",
+        "이 프로세스를 복사한 둘째 프로세스를 만들고, 둘 다 같은 자리에서 계속합니다. 자식에서는 0을, 부모에서는 "
+        "자식의 번호를 돌려줍니다. 디스크립터는 모두 양쪽에 있으며, 연결은 둘 다 닫아야 끝납니다."},
+    Explanation{
+        "waitpid", "waits until a child process has ended, and tells how: by exit() with a status, or by which signal.",
+        "자식 프로세스가 끝날 때까지 기다리고, 어떻게 끝났는지(exit()의 상태인지, 어느 시그널인지) 알려 줍니다."},
 };
 
 }  // namespace
