@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -43,32 +44,39 @@ SocketState look_at(int fd) {
 
 /// "ESTABLISHED"; "no more" when the kernel has forgotten the connection.
 std::string state_of(int fd, const std::string& pair) {
-    const SocketState socket = fd == -1 ? SocketState{} : look_at(fd);
-    if (!socket.peer.empty()) return socket.state;
-    const std::string state = state_of_pair(pair);  // TIME_WAIT has left its descriptor
-    if (!state.empty()) return state;
+    if (fd != -1) return look_at(fd).state;
+    const std::string state = state_of_pair(pair);
 #ifdef __linux__
-    return fd == -1 ? "no more" : "CLOSED";
+    return state.empty() ? "no more" : state;
 #else
-    return fd == -1 ? "not shown" : "CLOSED";  // macOS: netstat -an shows it
+    return "not shown";  // by macOS to a program; netstat -an shows it to you
 #endif
 }
 
-/// Loopback is fast, but not instant: what is to become of both ends is waited for, a second at most.
-void wait_for(const Ends& ends, const char* client, const char* server) {
-    for (int tries = 0; tries < 1000; ++tries) {
-        const bool there =
-            state_of(ends.client, ends.client_pair) == client && state_of(ends.server, ends.server_pair) == server;
-        if (there) return;
+struct States {
+    std::string client, server;
+};
+
+/// Asks the kernel for the states of both ends. Loopback is fast, but not instant: those that are to come are waited
+/// for, a second at most. What is returned is not what should be, but what is.
+States wait_for(const Ends& ends, const States& expected) {
+    using namespace std::chrono;
+    const auto deadline = steady_clock::now() + seconds(1);
+    for (;;) {
+        const States now{state_of(ends.client, ends.client_pair), state_of(ends.server, ends.server_pair)};
+        const auto is = [](const std::string& state, const std::string& wanted) {
+            return state == wanted || state == "not shown";
+        };
+        const bool there = is(now.client, expected.client) && is(now.server, expected.server);
+        if (there || steady_clock::now() >= deadline) return now;
         poll(nullptr, 0, 1);
     }
 }
 
-/// A line of the story, with the states of both ends: not what they should be, but what the kernel says.
-void show(const Ends& ends, const std::string& what, const char* client, const char* server) {
-    wait_for(ends, client, server);
-    fmt::print("  {:<45}{:<13}{}\n", what, state_of(ends.client, ends.client_pair),
-               state_of(ends.server, ends.server_pair));
+/// A line of the story.
+void show(const Ends& ends, const std::string& what, const States& expected) {
+    const States states = wait_for(ends, expected);
+    fmt::print("  {:<45}{:<13}{}\n", what, states.client, states.server);
 }
 
 /// "send(client) = 5", or "recv(client) = -1 ECONNRESET".
@@ -99,7 +107,7 @@ Ends connect_ends() {
 Ends begin_scene() {
     const Ends ends = connect_ends();
     fmt::print("  {:<45}{:<13}{}\n", "", "client", "server");
-    show(ends, "connect(client), accept()", "ESTABLISHED", "ESTABLISHED");
+    show(ends, "connect(client), accept()", {"ESTABLISHED", "ESTABLISHED"});
     return ends;
 }
 
@@ -115,11 +123,11 @@ void client_first() {
     Ends ends = begin_scene();
     char byte = 0;
     close_end(ends.client);
-    show(ends, "close(client): FIN", "FIN_WAIT_2", "CLOSE_WAIT");
+    show(ends, "close(client): FIN", {"FIN_WAIT_2", "CLOSE_WAIT"});
     const ssize_t received = CALL(recv(ends.server, &byte, 1, 0));
-    show(ends, outcome("recv(server)", received), "FIN_WAIT_2", "CLOSE_WAIT");
+    show(ends, outcome("recv(server)", received), {"FIN_WAIT_2", "CLOSE_WAIT"});
     close_end(ends.server);
-    show(ends, "close(server): FIN", "TIME_WAIT", "no more");
+    show(ends, "close(server): FIN", {"TIME_WAIT", "no more"});
     fmt::print("  Both FINs are confirmed. Who closed first waits for what may still be on its way.\n");
 }
 
@@ -127,11 +135,11 @@ void server_first() {
     Ends ends = begin_scene();
     char byte = 0;
     close_end(ends.server);
-    show(ends, "close(server): FIN", "CLOSE_WAIT", "FIN_WAIT_2");
+    show(ends, "close(server): FIN", {"CLOSE_WAIT", "FIN_WAIT_2"});
     const ssize_t received = CALL(recv(ends.client, &byte, 1, 0));
-    show(ends, outcome("recv(client)", received), "CLOSE_WAIT", "FIN_WAIT_2");
+    show(ends, outcome("recv(client)", received), {"CLOSE_WAIT", "FIN_WAIT_2"});
     close_end(ends.client);
-    show(ends, "close(client): FIN", "no more", "TIME_WAIT");
+    show(ends, "close(client): FIN", {"no more", "TIME_WAIT"});
     fmt::print("  The same, with the parts exchanged. TIME_WAIT has the server's port: SO_REUSEADDR is for that.\n");
 }
 
@@ -139,14 +147,14 @@ void unread() {
     Ends ends = begin_scene();
     char byte = 0;
     const ssize_t sent = CALL(send(ends.client, "hello", 5, 0));
-    show(ends, outcome("send(client, \"hello\")", sent), "ESTABLISHED", "ESTABLISHED");
+    show(ends, outcome("send(client, \"hello\")", sent), {"ESTABLISHED", "ESTABLISHED"});
     wait_until_readable(ends.server, 1000);
     close_end(ends.server);
-    show(ends, "close(server), 5 bytes unread: RST", "CLOSED", "no more");
+    show(ends, "close(server), 5 bytes unread: RST", {"CLOSED", "no more"});
     const ssize_t received = TRY(recv(ends.client, &byte, 1, 0));
-    show(ends, outcome("recv(client)", received), "CLOSED", "no more");
+    show(ends, outcome("recv(client)", received), {"CLOSED", "no more"});
     close_end(ends.client);
-    show(ends, "close(client)", "no more", "no more");
+    show(ends, "close(client)", {"no more", "no more"});
     fmt::print("  The client is told that its bytes were never read. Nobody waits in TIME_WAIT.\n");
 }
 
@@ -155,13 +163,13 @@ void linger_zero() {
     char byte = 0;
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     CALL(setsockopt(ends.client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
-    show(ends, "setsockopt(client, SO_LINGER, 0 seconds)", "ESTABLISHED", "ESTABLISHED");
+    show(ends, "setsockopt(client, SO_LINGER, 0 seconds)", {"ESTABLISHED", "ESTABLISHED"});
     close_end(ends.client);
-    show(ends, "close(client): RST", "no more", "CLOSED");
+    show(ends, "close(client): RST", {"no more", "CLOSED"});
     const ssize_t received = TRY(recv(ends.server, &byte, 1, 0));
-    show(ends, outcome("recv(server)", received), "no more", "CLOSED");
+    show(ends, outcome("recv(server)", received), {"no more", "CLOSED"});
     close_end(ends.server);
-    show(ends, "close(server)", "no more", "no more");
+    show(ends, "close(server)", {"no more", "no more"});
     fmt::print(
         "  No goodbye at all. What had not been sent yet would be lost. It is for emergencies, and for tests.\n");
 }
@@ -169,13 +177,13 @@ void linger_zero() {
 void late() {
     Ends ends = begin_scene();
     close_end(ends.server);
-    show(ends, "close(server): FIN", "CLOSE_WAIT", "FIN_WAIT_2");
+    show(ends, "close(server): FIN", {"CLOSE_WAIT", "FIN_WAIT_2"});
     const ssize_t first = TRY(send(ends.client, "hello", 5, 0));
-    show(ends, outcome("send(client, \"hello\")", first), "CLOSED", "no more");
+    show(ends, outcome("send(client, \"hello\")", first), {"CLOSED", "no more"});
     const ssize_t second = TRY(send(ends.client, "hello", 5, 0));
-    show(ends, outcome("send(client, \"hello\")", second), "CLOSED", "no more");
+    show(ends, outcome("send(client, \"hello\")", second), {"CLOSED", "no more"});
     close_end(ends.client);
-    show(ends, "close(client)", "no more", "no more");
+    show(ends, "close(client)", {"no more", "no more"});
     fmt::print(
         "  A FIN says \"I send no more\", not \"I read no more\": the first send() could not know. It was answered\n"
         "  with RST, and the second is told. It is told by a signal as well: see the next scene.\n");
@@ -206,7 +214,7 @@ void send_in_child(const char* what, int (*take_precaution)(int connection)) {
     Ends ends = connect_ends();
     close_end(ends.server);
     CALL(send(ends.client, "hello", 5, 0));
-    wait_for(ends, "CLOSED", "no more");  // the RST has come
+    wait_for(ends, {"CLOSED", "no more"});  // the RST has come
 
     std::fflush(stdout);  // or the child would have what waits there, too
     const pid_t child = CALL(fork());

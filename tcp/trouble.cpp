@@ -136,7 +136,8 @@ void receive(Connection& connection, Side from, Time now) {
     Lane& lane = connection.lanes[from];
     char buffer[65536];
     const ssize_t received = TRY(recv(connection.fd[from], buffer, sizeof buffer, 0));
-    if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
+    const bool sender_is_gone = connection.lanes[1 - from].dead;
+    if (received == -1 && (errno == EINTR || (errno == EAGAIN && !sender_is_gone))) return;
     connection.active = now;
     if (received == 0) return end_lane(connection, from, lane, End::fin, now);
     if (received == -1) return end_lane(connection, from, lane, End::reset, now);
@@ -315,6 +316,7 @@ Time idle_until(const Connection& connection) {
 void settle(Connection& connection, Time now) {
     for (const Side from : {client, server}) {
         Lane& lane = connection.lanes[from];
+        if (connection.lanes[1 - from].dead && wants_bytes(connection, lane)) receive(connection, from, now);
         if (lane.gathered <= now) make_piece(lane, now);
         if (!lane.pieces.empty() || due(connection, lane) > now) continue;
         if (lane.end == End::fin) pass_on_end(connection, from);

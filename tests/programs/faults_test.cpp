@@ -32,7 +32,8 @@ struct Row {
     Process::Command arguments = {};
     Process::Command peer_arguments = {};
     std::string input = "hello\n한글\n";  ///< of the client, or of a program without a peer
-    std::string sign = {};  ///< what its output has in it when all went well, if the rest is never the same
+    std::string sign = {};      ///< what its output has in it when all went well, if the rest is never the same
+    std::string upstream = {};  ///< of a server: the one to which it passes everything on (--to)
 };
 
 const Process::Command impatient{"--timeout", "100", "--tries", "3"};
@@ -42,6 +43,12 @@ std::vector<Row> rows() {
         {"tcp/echo_server", Role::server, "tcp/echo_client"},
         {"tcp/echo_client", Role::client, "tcp/echo_server"},
         {"tcp/addresses", Role::alone, "", {"127.0.0.1", "7000"}},
+        {"tcp/message_server", Role::server, "tcp/message_client"},
+        {"tcp/message_client", Role::client, "tcp/message_server"},
+        {"tcp/half_close_server", Role::server, "tcp/half_close_client"},
+        {"tcp/half_close_client", Role::client, "tcp/half_close_server"},
+        {"tcp/goodbye", Role::alone, "", {"--scene", "sigpipe"}},
+        {"tcp/trouble", Role::server, "tcp/echo_client", {"--merge", "1"}, {}, "hello\n", "", "tcp/echo_server"},
         {"udp/echo_server", Role::server, "udp/echo_client", {}, impatient},
         {"udp/echo_client", Role::client, "udp/echo_server", impatient},
         {"unix/echo_server", Role::server, "unix/echo_client"},
@@ -111,11 +118,24 @@ void check_end(Process& process, const Expected& expected) {
     if (ending.status == 0) must(right, "exit status 0, but not the right output", {&process});
 }
 
+/// The server behind a row's server, if it has one.
+struct Upstream {
+    explicit Upstream(const Row& row) {
+        if (row.upstream.empty()) return;
+        server.reset(new Server(start_server(row.upstream)));
+        arguments = {"--to", server->address()};
+    }
+    std::unique_ptr<Server> server;
+    Process::Command arguments;
+};
+
 /// One run of a server with a fault. Returns whether there was a call to fail.
 bool run_server(const Row& row, const std::string& error, int number, const std::string& expected) {
     const TempDir directory;
+    const Upstream upstream(row);
     Process::Command command{program(row.program), fault_option(error, number)};
     command.insert(command.end(), row.arguments.begin(), row.arguments.end());
+    command.insert(command.end(), upstream.arguments.begin(), upstream.arguments.end());
     if (takes_path(row.program)) {
         command.insert(command.end(), {"--path", directory / "socket"});
     } else {
@@ -155,7 +175,7 @@ bool run_server(const Row& row, const std::string& error, int number, const std:
         if (!served) wait_until([&] { return !server.is_running(); }, "the end of a server that serves no more", limit);
     }
     if (!left_open) server.signal(SIGTERM);
-    check_end(server, {line + "\n"});
+    check_end(server, {line + "\n", line + "\n"});  // some tell what they do, too
     return was_injected(server);
 }
 
@@ -181,7 +201,10 @@ void run_all(const Row& row, const std::string& error) {
     base.insert(base.end(), row.arguments.begin(), row.arguments.end());
     std::string expected;
     if (row.role == Role::server) {
-        const Server whole = start_server(row.program, row.arguments);
+        const Upstream upstream(row);
+        Process::Command arguments = row.arguments;
+        arguments.insert(arguments.end(), upstream.arguments.begin(), upstream.arguments.end());
+        const Server whole = start_server(row.program, arguments);
         expected = run(whole.client(row.peer, row.peer_arguments), row.input);
     } else if (row.role == Role::client) {
         server.reset(new Server(start_server(row.peer, row.peer_arguments)));
