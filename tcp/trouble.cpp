@@ -460,7 +460,12 @@ int main(int argc, char** argv) try {
         size_t i = 1;
         for (auto connection = connections.begin(); connection != connections.end(); i += 2) {
             step(*connection, {watched[i].revents, watched[i + 1].revents}, now);
-            connection = is_dropped(*connection) ? connections.erase(connection) : std::next(connection);
+            if (is_dropped(*connection)) {
+                connection = connections.erase(connection);
+                accept_again = now;  // its descriptors are free
+            } else {
+                ++connection;
+            }
         }
         if (watched[0].revents != 0 && !accept_client(listener, connections, now)) {
             accept_again = now + std::chrono::seconds(1);
