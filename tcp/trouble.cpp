@@ -58,7 +58,8 @@ enum Side : size_t { client, server };
 
 /// What travels from one side to the other.
 struct Lane {
-    std::string bytes;  // received, and not passed on yet
+    std::string bytes;  // received; from `begin` on not passed on yet
+    size_t begin = 0;
     struct Piece {
         std::uint64_t end;  // counted from the first byte of the stream
         Time due;
@@ -84,16 +85,18 @@ struct Connection {
     Time active;  // when something last happened
 };
 
+size_t waiting(const Lane& lane) { return lane.bytes.size() - lane.begin; }
+
 Settings settings;
 const Time began = Clock::now();
 
 // ---- Telling
 
 /// Where in the picture something happens: at the client's side, or at the server's, and which way it goes.
-const char* arrived_from(Side side) { return side == client ? "client ->          " : "       <- server   "; }
-const char* passed_to(Side side) { return side == server ? "       -> server   " : "client <-          "; }
-const char* on_the_way(Side from) { return from == client ? "       -->         " : "       <--         "; }
-constexpr const char* in_between = "       ---         ";
+const char* arrived_from(Side side) { return side == client ? "client ->        " : "       <- server "; }
+const char* passed_to(Side side) { return side == server ? "       -> server " : "client <-        "; }
+const char* on_the_way(Side from) { return from == client ? "       -->       " : "       <--       "; }
+constexpr const char* in_between = "       ---       ";
 
 void tell(const Connection& connection, const char* where, const std::string& what, const std::string& text = "") {
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
@@ -115,8 +118,8 @@ void corrupt(const Connection& connection, Side from, Lane& lane, char* bytes, s
         bytes[i] = static_cast<char>(after);
         if (++changes <= 4) changed += fmt::format("  byte {}: {:02x} -> {:02x}", lane.received + i + 1, before, after);
     }
-    if (changes > 4) changed += fmt::format(" and {} more", changes - 4);
-    if (changes > 0) tell(connection, on_the_way(from), "change", changed.substr(2));
+    if (changes > 3) changed += fmt::format("  and {} more", changes - 3);
+    if (changes > 0) tell(connection, on_the_way(from), "change", "byte " + changed.substr(2));
 }
 
 /// What was gathered becomes a piece, to be passed on after the delay.
@@ -142,12 +145,12 @@ void receive(Connection& connection, Side from, Time now) {
     if (received == 0) return end_lane(connection, from, lane, End::fin, now);
     if (received == -1) return end_lane(connection, from, lane, End::reset, now);
     const auto count = static_cast<size_t>(received);
-    tell(connection, arrived_from(from), std::to_string(count), shortened({buffer, count}, 40));
+    tell(connection, arrived_from(from), std::to_string(count), shortened({buffer, count}, 36));
     if (settings.corrupt > 0) corrupt(connection, from, lane, buffer, count);
     lane.bytes.append(buffer, count);
     lane.received += count;
     if (lane.gathered == never) lane.gathered = now + std::chrono::milliseconds(settings.merge);
-    if (lane.gathered <= now || lane.bytes.size() >= most_waiting) make_piece(lane, now);
+    if (lane.gathered <= now || waiting(lane) >= most_waiting) make_piece(lane, now);
 }
 
 // ---- To the other
@@ -170,21 +173,25 @@ void pass_on(Connection& connection, Side from, Time now) {
     std::uint64_t count = std::min(lane.pieces.front().end - lane.passed, allowance(connection));
     if (settings.chunk > 0) count = std::min(count, static_cast<std::uint64_t>(settings.chunk));
     if (count == 0) return;
-    const ssize_t sent = TRY(send(connection.fd[to], lane.bytes.data(), static_cast<size_t>(count), 0));
+    const char* bytes = lane.bytes.data() + lane.begin;
+    const ssize_t sent = TRY(send(connection.fd[to], bytes, static_cast<size_t>(count), 0));
     if (sent == -1 && (errno == EAGAIN || errno == EINTR)) return;
     connection.active = now;
     if (sent == -1) {  // it is gone, and what it still had to say is perhaps in our receive buffer
         tell(connection, passed_to(to), "-", describe_error(errno));
         lane.dead = true;
-        lane.bytes.clear();
+        lane.begin = lane.bytes.size();
         lane.pieces.clear();
         if (connection.lanes[to].end != End::none) connection.lanes[to].end = End::reset;
         return;
     }
     const auto taken = static_cast<size_t>(sent);
-    tell(connection, passed_to(to), std::to_string(taken),
-         shortened(std::string_view(lane.bytes).substr(0, taken), 40));
-    lane.bytes.erase(0, taken);
+    tell(connection, passed_to(to), std::to_string(taken), shortened({bytes, taken}, 36));
+    lane.begin += taken;
+    if (lane.begin >= std::min(lane.bytes.size(), most_waiting)) {  // not at every byte: it moves all that follow
+        lane.bytes.erase(0, lane.begin);
+        lane.begin = 0;
+    }
     lane.passed += taken;
     if (lane.passed == lane.pieces.front().end) lane.pieces.pop_front();
     // Without a pause, the receiver would find several chunks in its buffer, and one recv() would take them all.
@@ -291,7 +298,7 @@ bool accept_client(int listener, std::list<Connection>& connections, Time now) {
 
 bool wants_bytes(const Connection& connection, const Lane& lane) {
     return !connection.connecting && !connection.stalled && !lane.dead && lane.end == End::none &&
-           lane.bytes.size() < most_waiting && lane.pieces.size() < most_pieces;
+           waiting(lane) < most_waiting && lane.pieces.size() < most_pieces;
 }
 
 /// When there is something to pass on, whether that is bytes or the end behind them.

@@ -158,7 +158,7 @@ TEST_CASE("trouble: --delay holds back, each way, and keeps the distances", "[pr
     stage.server.send("c");
     CHECK(stage.client.receive(1) == "c");
     CHECK(Clock::now() - begin >= Milliseconds(200));
-    stage.proxy.expect(Stream::out, "client <-               1  c\n");
+    stage.proxy.expect(Stream::out, "client <-             1  c\n");
     CHECK(told(stage.proxy, " -> server ").size() == 3);  // two pieces came, and two were passed on
 }
 
@@ -222,14 +222,14 @@ TEST_CASE("trouble: --corrupt changes about one byte in N, the same ones for the
 
     // What it says is what it does.
     Stage stage({"--corrupt", "2"});
-    stage.client.send("aaaaa");
-    const std::string got = stage.server.receive(5);
+    stage.client.send("aaa");
+    const std::string got = stage.server.receive(3);
     const std::string line = stage.proxy.expect_line(Stream::out, " --> ");
-    const std::regex change("byte (\\d+): 61 -> ([0-9a-f]{2})");
-    std::string expected = "aaaaa";
+    const std::regex change(" (\\d+): 61 -> ([0-9a-f]{2})");
+    std::string expected = "aaa";
     for (std::sregex_iterator match(line.begin(), line.end(), change), end; match != end; ++match)
         expected[std::stoul((*match)[1]) - 1] = static_cast<char>(std::stoul((*match)[2], nullptr, 16));
-    CHECK(expected != "aaaaa");
+    CHECK(expected != "aaa");
     CHECK(expected == got);
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("trouble: ends are passed on as they are", "[programs][tcp][trouble]")
     SECTION("an answer that stands before a reset, which comes because the request is not read") {
         Stage stage({});
         stage.client.send("a request");
-        stage.proxy.expect(Stream::out, "-> server        9  a request");
+        stage.proxy.expect(Stream::out, "-> server      9  a request");
         stage.server.send("an answer");
         stage.server.close();
         CHECK(stage.client.receive(9) == "an answer");
@@ -272,7 +272,7 @@ TEST_CASE("trouble: ends are passed on as they are", "[programs][tcp][trouble]")
         stage.server.close();
         CHECK(end_of(stage.client) == 0);
         stage.client.send("is anybody there?");
-        stage.proxy.expect_line(Stream::out, "-> server       17  is anybody there?");
+        stage.proxy.expect_line(Stream::out, "-> server     17  is anybody there?");
         stage.client.send("hello?");
         stage.proxy.expect_line(Stream::out, "closed");
         wait_until([&] { return send(stage.client.fd(), "x", 1, MSG_NOSIGNAL) == -1; }, "the reset");
@@ -285,8 +285,7 @@ TEST_CASE("trouble: nobody listens at the other side", "[programs][tcp][trouble]
     for (int i = 0; i < 2; ++i) {
         Peer client = Peer::connected_to(proxy);
         CHECK(end_of(client) == ECONNRESET);
-        proxy.expect_line(Stream::out,
-                          "client <-             RST  127.0.0.1:" + nobody.text() + ": Connection refused");
+        proxy.expect_line(Stream::out, "client <-           RST  127.0.0.1:" + nobody.text() + ": Connection refused");
     }
     CHECK(proxy.is_running());
 }
