@@ -84,13 +84,12 @@ std::string outcome(const char* call, ssize_t result) {
     return result == -1 ? fmt::format("{} = -1 {}", call, error_name(errno)) : fmt::format("{} = {}", call, result);
 }
 
-std::string host = "127.0.0.1";
+Address here;  // this machine, at a port that the kernel picks
 
 /// A connection from this process to itself. A listener has a queue, so connect() does not wait for accept().
 Ends connect_ends() {
-    const Address any_port = resolve(host, 0, SOCK_STREAM).front();
-    const int listener = CALL(socket(any_port.family(), SOCK_STREAM, 0));
-    CALL(bind(listener, any_port.get(), any_port.length()));
+    const int listener = CALL(socket(here.family(), SOCK_STREAM, 0));
+    CALL(bind(listener, here.get(), here.length()));
     CALL(listen(listener, 1));
     const Address address = local_address(listener);
 
@@ -276,6 +275,7 @@ std::string names_of_scenes() {
 }  // namespace
 
 int main(int argc, char** argv) try {
+    std::string host = "127.0.0.1";
     std::optional<std::string> wanted;
     const std::string help = "one of: " + names_of_scenes();
     parse_options(
@@ -288,6 +288,7 @@ int main(int argc, char** argv) try {
     if (std::none_of(scenes.begin(), scenes.end(), is_wanted)) {
         throw UsageError(fmt::format("--scene {}: expected {}", escaped(*wanted), help));
     }
+    here = resolve(host, 0, SOCK_STREAM).front();
     for (const Scene& scene : scenes) {
         if (!is_wanted(scene)) continue;
         fmt::print("{}: {}\n", scene.name, scene.title);
