@@ -19,6 +19,8 @@
 #ifdef __linux__
 #include <fstream>
 #include <linux/sockios.h>
+#include <sstream>
+#include <unistd.h>
 #endif
 
 namespace {
@@ -62,6 +64,57 @@ std::string table_spelling(const Address& address) {
     }
     return "";
 }
+
+#ifdef __linux__
+/// The way back. Throws std::exception if it is no such spelling.
+Address address_of_spelling(const std::string& text) {
+    const size_t colon = text.find(':');
+    const auto port = htons(static_cast<std::uint16_t>(std::stoul(text.substr(colon + 1), nullptr, 16)));
+    std::array<std::uint32_t, 4> words{};
+    for (size_t i = 0; i < colon / 8; ++i)
+        words.at(i) = static_cast<std::uint32_t>(std::stoul(text.substr(8 * i, 8), nullptr, 16));
+    if (colon == 8) {
+        sockaddr_in ip{};
+        ip.sin_family = AF_INET;
+        ip.sin_port = port;
+        ip.sin_addr.s_addr = words[0];
+        return {reinterpret_cast<const sockaddr*>(&ip), sizeof ip};
+    }
+    sockaddr_in6 ip{};
+    ip.sin6_family = AF_INET6;
+    ip.sin6_port = port;
+    std::memcpy(&ip.sin6_addr, words.data(), sizeof words);
+    return {reinterpret_cast<const sockaddr*>(&ip), sizeof ip};
+}
+
+/// Its columns: number, local and peer address, state, send:receive queue, timer:when, and the socket's number.
+TableEntry read_entry(const std::string& line) {
+    static constexpr std::array timers{"", "retransmission", "keepalive", "TIME_WAIT", "zero window probe"};
+    std::istringstream columns(line);
+    std::string number, local, peer, state, queues, timer, ignored;
+    TableEntry entry;
+    columns >> number >> local >> peer >> state >> queues >> timer >> ignored >> ignored >> ignored >> entry.socket.id;
+    const auto hex = [](const std::string& text) { return std::stoul(text, nullptr, 16); };
+    entry.socket.kind = "TCP";
+    entry.socket.state = state_name(static_cast<unsigned>(hex(state)));
+    entry.socket.local = address_of_spelling(local).text();
+    entry.socket.peer = address_of_spelling(peer).text();
+    entry.socket.pair = local + " " + peer;
+    const auto received = static_cast<long>(hex(queues.substr(queues.find(':') + 1)));
+    if (entry.socket.state == "LISTEN") {
+        entry.socket.waiting = received;
+    } else {
+        entry.socket.unread = received;
+        entry.socket.unacknowledged = static_cast<long>(hex(queues.substr(0, queues.find(':'))));
+    }
+    entry.timer = timers.at(hex(timer.substr(0, 2)));
+    if (!entry.timer.empty()) {
+        const auto ticks = static_cast<double>(hex(timer.substr(3)));
+        entry.seconds = ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+    }
+    return entry;
+}
+#endif
 
 /// "" of a socket that is bound to nothing: the family's wildcard with port 0.
 std::string name_unless_unbound(const Address& address) {
@@ -159,6 +212,26 @@ std::vector<SocketState> look_at_sockets() {
         if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode)) sockets.push_back(describe(fd, status.st_ino));
     }
     return sockets;
+}
+
+SocketState look_at_socket(int fd) {
+    struct stat status {};
+    fstat(fd, &status);
+    return describe(fd, status.st_ino);
+}
+
+std::vector<TableEntry> look_at_table() {
+    std::vector<TableEntry> entries;
+#ifdef __linux__
+    for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+        std::ifstream lines(table);
+        std::string line;
+        std::getline(lines, line);  // the names of the columns
+        while (std::getline(lines, line))
+            entries.push_back(read_entry(line));
+    }
+#endif
+    return entries;
 }
 
 std::string state_of_pair(const std::string& pair) {

@@ -24,6 +24,19 @@ struct SocketState {
 /// All descriptors of the process that are sockets, by number.
 std::vector<SocketState> look_at_sockets();
 
+/// One of them.
+SocketState look_at_socket(int fd);
+
+/// One line of the kernel's table of all TCP sockets of this machine (proc(5), /proc/net/tcp).
+struct TableEntry {
+    SocketState socket;  ///< fd is -1, and id 0 where no process has the socket (any more)
+    std::string timer;   ///< what its timer runs for: "retransmission", "keepalive", "TIME_WAIT" ...; "" if none runs
+    double seconds = 0;  ///< until that timer goes off
+};
+
+/// All of it, those of other processes too. Empty where there is no such table (macOS).
+std::vector<TableEntry> look_at_table();
+
 /// The state of a TCP connection that no descriptor shows any more, from /proc/net/tcp and tcp6: "TIME_WAIT",
 /// "FIN_WAIT_2" ...; "" when the kernel has forgotten it, or where that table does not exist (macOS).
 std::string state_of_pair(const std::string& pair);

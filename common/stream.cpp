@@ -82,3 +82,17 @@ int connect_to_any(const std::vector<Address>& addresses) {
         }
     }
 }
+
+ConnectedPair connect_to_itself(const Address& address) {
+    const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));
+    const int reuse = 1;
+    CALL(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse));
+    CALL(bind(listener, address.get(), address.length()));
+    CALL(listen(listener, 1));
+    const Address here = local_address(listener);
+    const int client = CALL(socket(here.family(), SOCK_STREAM, 0));
+    CALL(connect(client, here.get(), here.length()));
+    const int server = CALL(accept(listener, nullptr, nullptr));
+    CALL(close(listener));
+    return {client, server};
+}

@@ -38,3 +38,11 @@ private:
 
 /// Connects to the first of the addresses that answers, and returns the socket. Throws the last one's SocketError.
 int connect_to_any(const std::vector<Address>& addresses);
+
+/// A TCP connection with both ends in this process.
+struct ConnectedPair {
+    int client, server;
+};
+
+/// Listens at this address, connects to it and accepts: tcp/buffers.cpp writes it out. Throws SocketError.
+ConnectedPair connect_to_itself(const Address& address);
