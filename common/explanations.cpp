@@ -196,6 +196,13 @@ constexpr std::array explanations{
         "EAGAIN instead.",
         "디스크립터의 성질을 읽거나 바꿉니다. F_SETFL과 O_NONBLOCK을 주면 기다려야 할 호출이 기다리지 않고 EAGAIN으로 "
         "실패합니다."},
+    Explanation{"ioctl",
+                "asks the driver or the protocol behind a descriptor something of its own: FIONREAD, how much there is "
+                "to read; "
+                "SIOCOUTQ, how much of what was sent is not acknowledged; SIOCATMARK, whether the urgent mark is next.",
+                "디스크립터 뒤의 드라이버나 프로토콜에 고유한 것을 묻습니다. FIONREAD는 읽을 양, SIOCOUTQ는 보냈으나 "
+                "확인받지 못한 양, "
+                "SIOCATMARK는 긴급 표시가 다음 차례인지를 알려 줍니다."},
     Explanation{
         "lstat",
         "tells what a path names (a file, a directory, a socket), who owns it and who may use it, without following "
