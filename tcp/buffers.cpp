@@ -52,16 +52,22 @@ void set_buffer(int fd, int option, const char* name, long size) {
     fmt::print("  {}: was {}, asked for {}, is {}\n", name, before, wanted, option_of(fd, option));
 }
 
+/// Of what is in the send buffer, how much has not even been sent; -1 where the kernel does not tell.
+int unsent_of([[maybe_unused]] int fd) {
+    int bytes = -1;
+#ifdef __linux__
+    CALL(ioctl(fd, SIOCOUTQNSD, &bytes));  // SIOCOUTQ: that, and what is not acknowledged
+#endif
+    return bytes;
+}
+
 /// Where the bytes are that the client has sent: in its kernel, or in that of the server.
 void show(int client, int server) {
     const SocketState ours = look_at_socket(client);
     const SocketState theirs = look_at_socket(server);
+    const int unsent = unsent_of(client);
     fmt::print("    in the client's buffer {}", ours.unacknowledged);
-#ifdef __linux__
-    int unsent = 0;
-    CALL(ioctl(client, SIOCOUTQNSD, &unsent));
-    fmt::print(" ({} not even sent)", unsent);
-#endif
+    if (unsent >= 0) fmt::print(" ({} not even sent)", unsent);
     fmt::print(", in the server's {}", theirs.unread);
     for (const TableEntry& entry : look_at_table()) {
         if (entry.socket.pair == ours.pair && !entry.timer.empty()) fmt::print("; timer: {}", entry.timer);
@@ -94,20 +100,17 @@ void fill(int client, const std::vector<char>& piece) {
     fmt::print("  send() of {} bytes = -1 EAGAIN; {} bytes went before\n", piece.size(), total);
 }
 
-/// Waits until nothing moves between the two any more: longer than an ACK is delayed.
-void settle(int client, int server) {
-    for (long before = -1, now = 0; before != now;) {
-        before = now;
-        CALL(poll(nullptr, 0, 60));
-        now = look_at_socket(client).unacknowledged + look_at_socket(server).unread;
-    }
+/// Waits a moment, until all that was sent is acknowledged: an ACK may be delayed.
+void settle(int client) {
+    for (int i = 0; i < 10 && look_at_socket(client).unacknowledged != unsent_of(client); ++i)
+        CALL(poll(nullptr, 0, 20));
 }
 
 /// The server reads until poll() says that the client has room again.
 void make_room(int client, int server) {
     std::vector<char> buffer(4096);
     ssize_t total = 0;
-    for (pollfd watched{client, POLLOUT, 0}; CALL(poll(&watched, 1, 5)) == 0;)
+    for (pollfd watched{client, POLLOUT, 0}; CALL(poll(&watched, 1, 1)) == 0;)
         total += CALL(recv(server, buffer.data(), buffer.size(), 0));
     fmt::print("the server reads; when it has read {} bytes, poll() says POLLOUT for the client again:\n", total);
 }
@@ -158,18 +161,18 @@ int main(int argc, char** argv) try {
     const std::vector<char> bytes(static_cast<size_t>(piece), 'x');
     fmt::print("the client sends, and the server does not read:\n");
     fill(client, bytes);
-    settle(client, server);
+    settle(client);
     show(client, server);
 
     limit_waiting(server, 10);
     make_room(client, server);
-    settle(client, server);
+    settle(client);
     show(client, server);
     fmt::print("the client sends again, and waits if it must, but not longer than SO_SNDTIMEO says, {} ms:\n", limit);
     const timeval patience{.tv_sec = limit / 1000, .tv_usec = static_cast<suseconds_t>(limit % 1000 * 1000)};
     CALL(setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience));
     send_with_limit(client, std::vector<char>(static_cast<size_t>(send_buffer + receive_buffer) + (8U << 20U), 'y'));
-    settle(client, server);
+    settle(client);
     show(client, server);
     CALL(close(client));
     CALL(close(server));

@@ -68,11 +68,20 @@ void use_keepalive(int fd, long idle, long interval, long count) {
 
 #ifdef __linux__
 
-/// From now on this socket hears nothing: a program of one instruction, "keep 0 bytes of every segment".
-void die(int fd) {
+/// From now on this socket hears nothing: a program of one instruction, "keep 0 bytes of every segment". False, and
+/// says so, where that is not allowed.
+bool die(int fd) {
     sock_filter drop_all[] = {{BPF_RET | BPF_K, 0, 0, 0}};
     const sock_fprog filter{1, drop_all};
-    CALL(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
+    if (TRY(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)) == 0) return true;
+    fmt::print("  it can't be made to die here: SO_ATTACH_FILTER: {}\n\n", describe_error(errno));
+    return false;
+}
+
+/// Without its filter it hears what the other kernel answers to its FIN, and nothing of it remains.
+void bury(int fd) {
+    set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+    CALL(close(fd));
 }
 
 /// What the kernel has done without getting an answer.
@@ -126,10 +135,10 @@ void watch(int fd, Clock::time_point begin, std::chrono::milliseconds most) {
     }
 }
 
-/// The blocking recv() that would have waited for ever.
+/// What a recv() that waits would have waited for.
 void receive_the_news(int fd, Clock::time_point begin) {
     char byte = 0;
-    const ssize_t received = TRY(recv(fd, &byte, 1, 0));
+    const ssize_t received = TRY(recv(fd, &byte, 1, MSG_DONTWAIT));  // if watch() has given up, there is none
     const int error = errno;
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     fmt::print("  {:6.2f} s  recv() = {}, {}\n\n", seconds,
@@ -140,12 +149,12 @@ void find_by_keepalive(const Address& address, long idle, long interval, long co
     fmt::print("an idle connection, and its peer dies:\n");
     const ConnectedPair pair = connect_to_itself(address);
     use_keepalive(pair.client, idle, interval, count);
-    die(pair.server);
+    if (!die(pair.server)) return;
     const auto begin = Clock::now();
     watch(pair.client, begin, std::chrono::seconds(idle + interval * count + 10));
     receive_the_news(pair.client, begin);
     CALL(close(pair.client));
-    CALL(close(pair.server));
+    bury(pair.server);
 }
 
 void find_by_user_timeout(const Address& address, long milliseconds) {
@@ -153,14 +162,14 @@ void find_by_user_timeout(const Address& address, long milliseconds) {
     const ConnectedPair pair = connect_to_itself(address);
     set_option(pair.client, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
     fmt::print("  as set: TCP_USER_TIMEOUT {} ms\n", option_of(pair.client, IPPROTO_TCP, TCP_USER_TIMEOUT));
-    die(pair.server);
+    if (!die(pair.server)) return;
     const auto begin = Clock::now();
     CALL(send(pair.client, "hello", 5, 0));
     fmt::print("            send() = 5, as ever\n");
     watch(pair.client, begin, std::chrono::milliseconds(2 * milliseconds + 10'000));
     receive_the_news(pair.client, begin);
     CALL(close(pair.client));
-    CALL(close(pair.server));
+    bury(pair.server);
 }
 
 #endif
@@ -177,6 +186,7 @@ void show_live_peer(const Address& address, long idle, long interval, long count
     const bool answered = attempts_of(pair.client).silence < 1;
     fmt::print("  {}\n", answered ? "the probe was answered" : "the probe was not answered");
 #endif
+    fmt::print("\n");
     CALL(close(pair.client));
     CALL(close(pair.server));
 }
@@ -188,19 +198,18 @@ int main(int argc, char** argv) try {
     long interval = 1;
     long count = 3;
     long user_timeout = 2000;
-    const Options options =
-        parse_options(argc, argv,
-                      {.summary = "Finds out that a peer is dead, by keepalive and by TCP_USER_TIMEOUT.",
-                       .more = {{"idle", "SECONDS", "TCP_KEEPIDLE: quiet before the first probe", &idle, 1, 32767},
-                                {"interval", "SECONDS", "TCP_KEEPINTVL: from probe to probe", &interval, 1, 32767},
-                                {"count", "N", "TCP_KEEPCNT: so many without an answer", &count, 1, 127},
-                                {"user-timeout", "MS", "TCP_USER_TIMEOUT", &user_timeout, 1, 3'600'000}}});
+    const Options options = parse_options(
+        argc, argv,
+        {.summary = "Finds out that a peer is dead, by keepalive and by TCP_USER_TIMEOUT.",
+         .more = {{"idle", "SECONDS", "TCP_KEEPIDLE: quiet before the first probe; 0: no such part", &idle, 0, 32767},
+                  {"interval", "SECONDS", "TCP_KEEPINTVL: from probe to probe", &interval, 1, 32767},
+                  {"count", "N", "TCP_KEEPCNT: so many without an answer", &count, 1, 127},
+                  {"user-timeout", "MS", "TCP_USER_TIMEOUT", &user_timeout, 1, 3'600'000}}});
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
-    show_live_peer(address, idle, interval, count);
+    if (idle > 0) show_live_peer(address, idle, interval, count);
 #ifdef __linux__
-    fmt::print("\n");
-    find_by_keepalive(address, idle, interval, count);
+    if (idle > 0) find_by_keepalive(address, idle, interval, count);
     find_by_user_timeout(address, user_timeout);
 #else
     (void)user_timeout;

@@ -103,8 +103,8 @@ void play(const Address& address, const char* title, const std::string& text, co
         begin = end;
     }
     CALL(shutdown(pair.client, SHUT_WR));
-    for (int i = 0; i < 1000 && look_at_socket(pair.client).unacknowledged > 0; ++i)
-        CALL(poll(nullptr, 0, 1));  // until all of it is there: then what follows is always the same
+    for (int i = 0; i < 1000 && look_at_socket(pair.server).state == "ESTABLISHED"; ++i)
+        CALL(poll(nullptr, 0, 1));  // until all of it is there, FIN too: then what follows is always the same
 
     show_signal_and_poll(pair.server);
     receive_urgent(pair.server);
