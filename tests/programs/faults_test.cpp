@@ -54,7 +54,7 @@ std::vector<Row> rows() {
         {"tcp/connect_timeout", Role::client, "tcp/echo_server", {"--timeout", "1000"}, {}, "", "connected: "},
         {"tcp/backlog", Role::alone, "", {"--port", "0", "--clients", "2"}, {}, "", "accept() = "},
         {"tcp/time_wait", Role::alone, "", {"--port", "0"}, {}, "", "a second server"},
-        {"tcp/dual_stack", Role::server, "tcp/echo_client", {"--idle", "1"}, {}, "", "you are "},
+        {"tcp/dual_stack", Role::server, "tcp/connect_timeout", {"--idle", "1"}, {}, "", "connected: "},
         {"tcp/nagle", Role::alone, "", {"--port", "0", "--rounds", "1"}, {}, "", "one write"},
         {"tcp/keepalive",
          Role::alone,
