@@ -68,6 +68,13 @@ void show(int listener, const std::vector<int>& clients) {
     fmt::print("\n");
 }
 
+/// Whose connection it is that was accepted: the client that has the other end, counted from 1.
+size_t number_of(const std::vector<int>& clients, int accepted) {
+    const std::string peer = look_at_socket(accepted).peer;
+    const auto is_its = [&](int client) { return look_at_socket(client).local == peer; };
+    return 1 + static_cast<size_t>(std::find_if(clients.begin(), clients.end(), is_its) - clients.begin());
+}
+
 /// Waits until one more of those that are not connected is, at most so long: their kernel has to send its SYN again.
 bool wait_for_another(const std::vector<int>& clients, int milliseconds) {
     std::vector<pollfd> watched;
@@ -123,7 +130,7 @@ int main(int argc, char** argv) try {
         if (!wait_until_readable(listener, 10'000)) throw std::runtime_error("no connection to accept for 10 seconds");
         const bool all_connected = std::all_of(clients.begin(), clients.end(), is_connected);
         const int accepted = CALL(accept(listener, nullptr, nullptr));
-        fmt::print("accept() = {}\n", accepted);
+        fmt::print("accept() takes the connection of client {}\n", number_of(clients, accepted));
         if (!all_connected) {
             const bool moved = wait_for_another(clients, 10'000);
             fmt::print("{}\n",

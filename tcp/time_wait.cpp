@@ -61,7 +61,7 @@ void show_who_has(const Address& address) {
         const SocketState& socket = entry.socket;
         if (port_of(socket.local) != port_of(address.text()) || ++found > most) continue;
         const std::string ends = socket.state == "LISTEN" ? socket.local : socket.local + " <-> " + socket.peer;
-        const std::string rest = entry.timer == "TIME_WAIT" ? fmt::format(" for {:.0f} s more", entry.seconds) : "";
+        const std::string rest = entry.timer == "TIME_WAIT" ? fmt::format(" for {:.2f} s more", entry.seconds) : "";
         fmt::print("    {}  {}{}: {}\n", ends, socket.state, rest,
                    socket.id != 0 ? owners_of(socket.id) : "of no process, only of the kernel");
     }

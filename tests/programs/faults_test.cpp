@@ -52,7 +52,7 @@ std::vector<Row> rows() {
         {"tcp/goodbye", Role::alone, "", {"--scene", "sigpipe"}},
         {"tcp/trouble", Role::server, "tcp/echo_client", {"--merge", "1"}, {}, "hello\n", "", "tcp/echo_server"},
         {"tcp/connect_timeout", Role::client, "tcp/echo_server", {"--timeout", "1000"}, {}, "", "connected: "},
-        {"tcp/backlog", Role::alone, "", {"--port", "0", "--clients", "2"}, {}, "", "accept() = "},
+        {"tcp/backlog", Role::alone, "", {"--port", "0", "--clients", "2"}, {}, "", "accept() takes"},
         {"tcp/time_wait", Role::alone, "", {"--port", "0"}, {}, "", "a second server"},
         {"tcp/dual_stack", Role::server, "tcp/connect_timeout", {"--idle", "1"}, {}, "", "connected: "},
         {"tcp/nagle", Role::alone, "", {"--port", "0", "--rounds", "1"}, {}, "", "one write"},

@@ -202,7 +202,7 @@ TEST_CASE("backlog: who is connected, who waits, and who moves up", "[programs][
             CHECK(lines_in(tables[i], "ESTABLISHED, accepted") == i);
         CHECK_THAT(tables.back()[0], ContainsSubstring("queue 0" + limit));
         CHECK(lines_in(tables.back(), "SYN_SENT") == 0);
-        CHECK(count_of(one->process.out(), "accept() = ") == one->clients);
+        CHECK(count_of(one->process.out(), "accept() takes") == one->clients);
         CHECK((count_of(one->process.out(), "has sent its SYN again") > 0) == (one->clients > queued));
     }
 }
@@ -232,7 +232,7 @@ TEST_CASE("time_wait: a restart with and without SO_REUSEADDR", "[programs][tcp]
     CHECK_THAT(out, ContainsSubstring("the server's side is TIME_WAIT, the client's gone"));
     const std::string owner = "time_wait (pid " + std::to_string(process.pid()) + ")\n";
     CHECK_THAT(out, ContainsSubstring("    " + address + "  LISTEN: " + owner));
-    CHECK(std::regex_search(out, std::regex("TIME_WAIT for (60|59|58) s more: of no process")));
+    CHECK(std::regex_search(out, std::regex("TIME_WAIT for (60|5\\d)\\.\\d\\d s more: of no process")));
     if (!has_tool("ss")) return;
     const std::string seen = run({"ss", "-Htan", "state", "time-wait", "sport = :" + after_last_colon(address)});
     CHECK_THAT(seen, ContainsSubstring(address));

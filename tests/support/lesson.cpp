@@ -53,11 +53,13 @@ std::string without_what_varies(std::string line, int port) {
         replace(std::regex(fmt::format("([:\\s]){}\\b", port)), "$017000");  // group 01, and 7000
     }
     static const std::regex blocked("  \\(blocked [^)]*\\)"), meanwhile("  \\(meanwhile\\)");
+    static const std::regex time(" *\\b\\d+\\.\\d+ (m?s)\\b");
     static const std::regex other_port("([0-9\\]]):(?!7000\\b)\\d{4,5}\\b"), child("\\b(child|pid[ =])\\s*\\d+");
     static const std::regex directory(
         "(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
     replace(blocked, "");
     replace(meanwhile, "");
+    replace(time, " TIME $1");
     replace(other_port, "$1:PORT");
     replace(child, "$1 PID");
     replace(directory, "DIRECTORY/");
