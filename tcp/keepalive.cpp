@@ -6,10 +6,12 @@
 // A machine that loses its power, or its cable, sends neither FIN nor RST. Who waits in recv() would wait for ever.
 // With SO_KEEPALIVE the kernel asks on an idle connection whether anybody is there; Linux begins after two hours,
 // unless TCP_KEEPIDLE says otherwise. With bytes under way it is retransmission that finds out: after a quarter of an
-// hour, or after TCP_USER_TIMEOUT (RFC 5482). How does a peer die on one machine? On Linux its socket gets a filter
-// that lets nothing pass (SO_ATTACH_FILTER, which takes no privilege): all that comes is dropped before TCP sees it. On
-// macOS there is nothing like it, and only the settings are shown. (A machine that has restarted is no such case: it
-// answers by RST, and you get ECONNRESET.)
+// hour, or after TCP_USER_TIMEOUT (RFC 5482).
+//
+// How does a peer die on one machine? On Linux its socket gets a filter that lets nothing pass (SO_ATTACH_FILTER): all
+// that comes is dropped before TCP sees it. Where that takes privileges, the program goes into a network namespace of
+// its own, in which it has them. On macOS there is nothing like it, and only a live peer is shown.
+// (A machine that has restarted is no such case: it answers by RST, and you get ECONNRESET.)
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -26,9 +28,13 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <stdexcept>
 #ifdef __linux__
 #include <linux/filter.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #endif
 
 namespace {
@@ -68,14 +74,38 @@ void use_keepalive(int fd, long idle, long interval, long count) {
 
 #ifdef __linux__
 
-/// From now on this socket hears nothing: a program of one instruction, "keep 0 bytes of every segment". False, and
-/// says so, where that is not allowed.
-bool die(int fd) {
-    sock_filter drop_all[] = {{BPF_RET | BPF_K, 0, 0, 0}};
-    const sock_fprog filter{1, drop_all};
-    if (TRY(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)) == 0) return true;
-    fmt::print("  it can't be made to die here: SO_ATTACH_FILTER: {}\n\n", describe_error(errno));
-    return false;
+/// From now on this socket hears nothing: a program of one instruction, "keep 0 bytes of every segment".
+int drop_all(int fd) {
+    sock_filter instruction[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+    const sock_fprog filter{1, instruction};
+    return TRY(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
+}
+
+bool may_filter(int family) {
+    const int trial = CALL(socket(family, SOCK_STREAM, 0));
+    const bool may = drop_all(trial) == 0;
+    const int error = errno;
+    CALL(close(trial));
+    if (!may) fmt::print("setsockopt(SO_ATTACH_FILTER) = -1 {}\n", error_name(error));
+    return may;
+}
+
+/// Newer kernels let only the administrator of a network filter TCP. Every user is that in a network namespace of their
+/// own (user_namespaces(7)), which this process then is in until it ends. Its loopback has to be switched on first.
+bool may_filter_in_namespace(int family) {
+    if (TRY(unshare(CLONE_NEWUSER | CLONE_NEWNET)) == -1) {
+        fmt::print("unshare(CLONE_NEWUSER | CLONE_NEWNET) = -1 {}\n", error_name(errno));
+        return false;
+    }
+    const int any = CALL(socket(AF_INET, SOCK_DGRAM, 0));
+    ifreq loopback{};
+    std::strcpy(loopback.ifr_name, "lo");
+    loopback.ifr_flags = IFF_UP;
+    const int up = TRY(ioctl(any, SIOCSIFFLAGS, &loopback));
+    fmt::print("in a network namespace of its own{}\n",
+               up == 0 ? ":" : ", where lo can't be used: " + error_name(errno));
+    CALL(close(any));
+    return up == 0 && may_filter(family);
 }
 
 /// Without its filter it hears what the other kernel answers to its FIN, and nothing of it remains.
@@ -149,7 +179,7 @@ void find_by_keepalive(const Address& address, long idle, long interval, long co
     fmt::print("an idle connection, and its peer dies:\n");
     const ConnectedPair pair = connect_to_itself(address);
     use_keepalive(pair.client, idle, interval, count);
-    if (!die(pair.server)) return;
+    if (drop_all(pair.server) == -1) throw std::runtime_error("SO_ATTACH_FILTER was allowed before, and now is not");
     const auto begin = Clock::now();
     watch(pair.client, begin, std::chrono::seconds(idle + interval * count + 10));
     receive_the_news(pair.client, begin);
@@ -162,7 +192,7 @@ void find_by_user_timeout(const Address& address, long milliseconds) {
     const ConnectedPair pair = connect_to_itself(address);
     set_option(pair.client, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
     fmt::print("  as set: TCP_USER_TIMEOUT {} ms\n", option_of(pair.client, IPPROTO_TCP, TCP_USER_TIMEOUT));
-    if (!die(pair.server)) return;
+    if (drop_all(pair.server) == -1) throw std::runtime_error("SO_ATTACH_FILTER was allowed before, and now is not");
     const auto begin = Clock::now();
     CALL(send(pair.client, "hello", 5, 0));
     fmt::print("            send() = 5, as ever\n");
@@ -207,14 +237,19 @@ int main(int argc, char** argv) try {
                   {"user-timeout", "MS", "TCP_USER_TIMEOUT", &user_timeout, 1, 3'600'000}}});
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
-    if (idle > 0) show_live_peer(address, idle, interval, count);
 #ifdef __linux__
-    if (idle > 0) find_by_keepalive(address, idle, interval, count);
-    find_by_user_timeout(address, user_timeout);
+    const bool peers_can_die = may_filter(address.family()) || may_filter_in_namespace(address.family());
+    if (idle > 0) show_live_peer(address, idle, interval, count);
+    if (peers_can_die) {
+        if (idle > 0) find_by_keepalive(address, idle, interval, count);
+        find_by_user_timeout(address, user_timeout);
+        return 0;
+    }
 #else
     (void)user_timeout;
-    fmt::print("no dead peer: this system has no SO_ATTACH_FILTER to make one with on one machine\n");
+    if (idle > 0) show_live_peer(address, idle, interval, count);
 #endif
+    fmt::print("no peer can be made to die here, on one machine: the rest can't be shown\n");
 } catch (const std::exception& error) {
     return report_failure(error);
 }

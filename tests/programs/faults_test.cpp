@@ -62,7 +62,7 @@ std::vector<Row> rows() {
          {"--port", "0", "--idle", "0", "--user-timeout", "1"},
          {},
          "",
-         "bytes under way",
+         ") = -1 E",
          {"EIO", "EINTR"}},
         {"tcp/buffers",
          Role::alone,
