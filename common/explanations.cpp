@@ -196,6 +196,13 @@ constexpr std::array explanations{
         "EAGAIN instead.",
         "디스크립터의 성질을 읽거나 바꿉니다. F_SETFL과 O_NONBLOCK을 주면 기다려야 할 호출이 기다리지 않고 EAGAIN으로 "
         "실패합니다."},
+    Explanation{"unshare",
+                "takes the process out of what it shares with others, on Linux: CLONE_NEWNET gives it a network of its "
+                "own, with "
+                "nothing in it but a loopback interface; CLONE_NEWUSER makes it root there, and only there.",
+                "프로세스를 다른 프로세스와 공유하던 것에서 떼어 냅니다(Linux). CLONE_NEWNET은 루프백만 있는 자기만의 "
+                "네트워크를 주고, "
+                "CLONE_NEWUSER는 그 안에서만 root가 되게 합니다."},
     Explanation{"ioctl",
                 "asks the driver or the protocol behind a descriptor something of its own: FIONREAD, how much there is "
                 "to read; "
