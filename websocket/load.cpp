@@ -11,9 +11,9 @@
 #include "common/address.hpp"
 #include "common/call.hpp"
 #include "common/errors.hpp"
+#include "common/event_loop.hpp"
 #include "common/options.hpp"
 #include "common/stream.hpp"
-#include "websocket/event_loop.hpp"
 #include "websocket/protocol/connection.hpp"
 #include "websocket/protocol/handshake.hpp"
 
