@@ -226,6 +226,33 @@ constexpr std::array explanations{
     Explanation{
         "waitpid", "waits until a child process has ended, and tells how: by exit() with a status, or by which signal.",
         "자식 프로세스가 끝날 때까지 기다리고, 어떻게 끝났는지(exit()의 상태인지, 어느 시그널인지) 알려 줍니다."},
+    Explanation{"open",
+                "opens a file and returns a descriptor for it, from the same row of numbers as those of sockets.",
+                "파일을 열고 그 디스크립터를 돌려줍니다. 번호는 소켓과 같은 줄에서 나옵니다."},
+    Explanation{
+        "openat",
+        "opens a file by a name that is looked up in an open folder, and not from the top. With O_NOFOLLOW it "
+        "fails (ELOOP) if the name is a symbolic link: so a server stays inside the folder that it serves.",
+        "이미 연 디렉터리 안에서 이름을 찾아 파일을 엽니다. O_NOFOLLOW를 주면 심볼릭 링크일 때 실패(ELOOP)하므로 "
+        "서버가 정해진 디렉터리 밖으로 나가지 않습니다."},
+    Explanation{"stat", "tells a file's size, its kind, and when it was changed, by its path.",
+                "경로가 가리키는 파일의 크기와 종류, 바뀐 시각을 알려 줍니다."},
+    Explanation{"fstat", "tells the same of a file that is open: whatever happens to its name, it is this file.",
+                "열린 파일에 대해 같은 것을 알려 줍니다. 이름이 어떻게 되든 바로 이 파일의 것입니다."},
+    Explanation{"fstatat", "tells the same of a name in an open folder.",
+                "열린 디렉터리 안에 있는 이름에 대해 같은 것을 알려 줍니다."},
+    Explanation{"pread", "reads bytes from a place in a file, and leaves the file's own position where it is.",
+                "파일의 정해진 위치에서 바이트를 읽습니다. 파일의 현재 위치는 그대로 둡니다."},
+    Explanation{"sendfile",
+                "sends bytes of a file through a socket (Linux). They go from the kernel's cache of the file to the "
+                "socket, and never through the program's own memory, as they would with read() and send().",
+                "파일의 바이트를 소켓으로 보냅니다(Linux). read()와 send()를 쓸 때와 달리 프로그램의 메모리를 거치지 "
+                "않고 커널의 파일 캐시에서 소켓으로 바로 갑니다."},
+    Explanation{"lseek", "sets the position in a file at which the next read() or write() begins.",
+                "다음 read()나 write()가 시작할 파일 안의 위치를 정합니다."},
+    Explanation{"ftruncate", "cuts an open file to a length.", "열린 파일을 정해진 길이로 자릅니다."},
+    Explanation{"futimens", "sets when a file was last read and changed, as its next reader will be told.",
+                "파일을 마지막으로 읽은 시각과 바꾼 시각을 정합니다."},
 };
 
 }  // namespace
