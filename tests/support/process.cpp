@@ -503,10 +503,24 @@ Server::Server(const std::string& name, Command arguments, Surroundings surround
     port_ = ends.port;
 }
 
+namespace {
+
+const std::string server_in_url = "{server}";
+
+bool is_url(const std::string& argument) { return argument.find(server_in_url) != std::string::npos; }
+
+}  // namespace
+
 Process::Command client_command(const std::string& name, const std::string& address,
                                 const Process::Command& arguments) {
     const Ends ends = split(address);
     Process::Command command{program(name)};
+    if (const auto url = std::find_if(arguments.begin(), arguments.end(), is_url); url != arguments.end()) {
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        std::string& text = command[static_cast<size_t>(url - arguments.begin()) + 1];
+        text.replace(text.find(server_in_url), server_in_url.size(), address);
+        return command;
+    }
     if (ends.port.empty()) {
         command.insert(command.end(), {"--path", ends.host});
     } else {

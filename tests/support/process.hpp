@@ -165,6 +165,7 @@ std::string program(const std::string& name);
 bool takes_path(const std::string& name);
 
 /// The command line of a client, build/NAME, for a server that said "listening on ADDRESS".
+/// An argument "http://{server}/path" is given the address, and then there is no --host and --port.
 Process::Command client_command(const std::string& name, const std::string& address,
                                 const Process::Command& arguments = {});
 
