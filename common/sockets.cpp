@@ -1,7 +1,5 @@
 #include "common/sockets.hpp"
 
-#include "common/address.hpp"
-
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -177,7 +175,7 @@ SocketState describe(int fd, std::uint64_t id) {
     if (internet && type == SOCK_STREAM) {
         socket.kind = "TCP";
         describe_tcp(fd, socket);
-        if (!socket.peer.empty()) socket.pair = table_spelling(local) + " " + table_spelling(peer);
+        if (!socket.peer.empty()) socket.pair = pair_of(local, peer);
     } else if (internet && type == SOCK_DGRAM) {
         socket.kind = "UDP";
         socket.state = !socket.peer.empty() ? "connected" : socket.local.empty() ? "unbound" : "bound";
@@ -234,15 +232,18 @@ std::vector<TableEntry> look_at_table() {
     return entries;
 }
 
-std::string state_of_pair(const std::string& pair) {
+std::string pair_of(const Address& local, const Address& peer) {
+    return table_spelling(local) + " " + table_spelling(peer);
+}
+
+std::string row_of_pair(const std::string& pair) {
 #ifdef __linux__
     for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         std::ifstream lines(table);
         for (std::string line; std::getline(lines, line);) {
-            const size_t found = line.find(": " + pair + " ");
-            if (found == std::string::npos) continue;
-            const std::string state = line.substr(found + pair.size() + 3, 2);
-            return state_name(static_cast<unsigned>(std::strtoul(state.c_str(), nullptr, 16)));
+            if (line.find(": " + pair + " ") == std::string::npos) continue;
+            const size_t begin = line.find_first_not_of(' ');
+            return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
         }
     }
 #else
@@ -250,3 +251,12 @@ std::string state_of_pair(const std::string& pair) {
 #endif
     return "";
 }
+
+std::string state_in_row(const std::string& row, const std::string& pair) {
+    const size_t found = row.find(": " + pair + " ");
+    if (found == std::string::npos) return "";
+    const std::string state = row.substr(found + pair.size() + 3, 2);
+    return state_name(static_cast<unsigned>(std::strtoul(state.c_str(), nullptr, 16)));
+}
+
+std::string state_of_pair(const std::string& pair) { return state_in_row(row_of_pair(pair), pair); }

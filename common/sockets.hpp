@@ -1,6 +1,8 @@
 #pragma once
 // What the kernel knows of this process's sockets, in the words of RFC 9293 and the man pages.
 
+#include "common/address.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -37,6 +39,16 @@ struct TableEntry {
 /// All of it, those of other processes too. Empty where there is no such table (macOS).
 std::vector<TableEntry> look_at_table();
 
-/// The state of a TCP connection that no descriptor shows any more, from /proc/net/tcp and tcp6: "TIME_WAIT",
-/// "FIN_WAIT_2" ...; "" when the kernel has forgotten it, or where that table does not exist (macOS).
+/// The two ends of a connection as /proc/net/tcp and tcp6 spell them; a listener's peer is the wildcard with port 0.
+std::string pair_of(const Address& local, const Address& peer);
+
+/// The row of /proc/net/tcp or tcp6 that has this pair, as it stands there, without spaces around it; "" when the
+/// kernel has forgotten the connection, or where that table does not exist (macOS).
+std::string row_of_pair(const std::string& pair);
+
+/// "TIME_WAIT", of a row of this pair; "" of no row.
+std::string state_in_row(const std::string& row, const std::string& pair);
+
+/// The state of a TCP connection that no descriptor shows any more, from its row: "TIME_WAIT", "FIN_WAIT_2" ...; ""
+/// where there is none.
 std::string state_of_pair(const std::string& pair);
