@@ -242,7 +242,7 @@ void wait_for(const End& end, const char* state, std::chrono::seconds limit, Ans
             throw NotSeen(fmt::format("{} -> {} was not seen: after {} s the kernel says {} of the {} ({})", end.state,
                                       state, limit.count(), answer.state, end.name, answer.words));
         }
-        poll(nullptr, 0, 1);
+        poll(nullptr, 0, limit > patience ? 50 : 1);
     }
 }
 
