@@ -184,6 +184,14 @@ constexpr std::array explanations{
                 "프로세스가 쓸 수 있는 자원의 한도를 묻습니다. RLIMIT_NOFILE은 열린 디스크립터의 수입니다."},
     Explanation{"setrlimit", "changes that: the soft limit up to the hard limit, which only root can raise.",
                 "그 한도를 바꿉니다. 소프트 한도는 하드 한도까지, 하드 한도는 root만 올릴 수 있습니다."},
+    Explanation{"open",
+                "opens a file, and makes it if O_CREAT says so; what comes back is a descriptor, as of a socket.",
+                "파일을 엽니다(O_CREAT를 주면 없을 때 만듭니다). 소켓처럼 디스크립터를 돌려받습니다."},
+    Explanation{"ioctl",
+                "asks or tells the kernel what no other call is for: of a network interface, its flags "
+                "(SIOCGIFFLAGS) and what kind of hardware it is (SIOCGIFHWADDR).",
+                "다른 호출로는 할 수 없는 것을 커널에 묻거나 알립니다. 네트워크 인터페이스의 상태(SIOCGIFFLAGS)와 "
+                "종류(SIOCGIFHWADDR)를 물을 수 있습니다."},
     Explanation{
         "unlink",
         "removes a name from the file system. A Unix socket's file is only a name: connections that exist live on, "

@@ -238,13 +238,12 @@ std::string pair_of(const Address& local, const Address& peer) {
 
 std::string row_of_pair(const std::string& pair) {
 #ifdef __linux__
-    for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
-        std::ifstream lines(table);
-        for (std::string line; std::getline(lines, line);) {
-            if (line.find(": " + pair + " ") == std::string::npos) continue;
-            const size_t begin = line.find_first_not_of(' ');
-            return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
-        }
+    const bool is_ipv4 = pair.find(':') == 8;
+    std::ifstream lines(is_ipv4 ? "/proc/net/tcp" : "/proc/net/tcp6");
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find(": " + pair + " ") == std::string::npos) continue;
+        const size_t begin = line.find_first_not_of(' ');
+        return line.substr(begin, line.find_last_not_of(' ') + 1 - begin);
     }
 #else
     (void)pair;

@@ -291,7 +291,7 @@ int main(int argc, char** argv) try {
                   {.summary = "Packet sniffer: shows what travels over an interface, taken apart from its bytes.",
                    .endpoint = Endpoint::none,
                    .more = {{"interface", "NAME", "where to capture", &interface},
-                            {"port", "PORT", "only TCP and UDP of this port; 0: everything", &wishes.port, 0, 65535},
+                            {"port", "NUMBER", "only TCP and UDP of this port; 0: everything", &wishes.port, 0, 65535},
                             {"count", "N", "end after so many packets; 0: at Ctrl-C", &wishes.count},
                             {"hex", nullptr, "show the bytes of each field beside its meaning", &wishes.hex},
                             {"json", nullptr, "print a line of JSON for each packet", &wishes.json},

@@ -75,6 +75,8 @@ std::vector<Row> rows() {
         {"tcp/urgent", Role::alone, "", {"--port", "0"}},
         {"tcp/http_server", Role::server, "tcp/http_client", {}, {"http://{server}/LICENSE"}},
         {"tcp/http_client", Role::client, "tcp/http_server", {"http://{server}/LICENSE"}},
+        {"tcp/states", Role::alone, "", {"--scene", "goodbye"}, {}, "", "7 states and 6 arrows seen"},
+        {"tcp/sniffer", Role::alone, "", {"--read", "tcp/captures/hello.pcap", "--hex"}},
         {"udp/echo_server", Role::server, "udp/echo_client", {}, impatient},
         {"udp/echo_client", Role::client, "udp/echo_server", impatient},
         {"unix/echo_server", Role::server, "unix/echo_client"},
