@@ -5,8 +5,9 @@
 //     terminal 3:  build/tcp/echo_client
 //
 // A packet socket gets a copy of everything, and so takes root; or a network of your own, where you are root:
-//     unshare -Urn sh -c 'ip link set lo up; exec tmux -L wire'
-// and then all terminals in that tmux. A file of packets takes nothing:
+//     terminal 1:         unshare -Urn sh -c 'ip link set lo up; echo $$; exec bash'      (it prints a number)
+//     terminals 2 and 3:  nsenter -t NUMBER -U -n --preserve-credentials bash
+// A file of packets takes nothing:
 //     build/tcp/sniffer --read tcp/captures/hello.pcap --hex
 // What it captures goes into a file for Wireshark with --pcap FILE, and with --json into lines for other programs.
 // The headers are taken apart in sniffer_packet.hpp, which is most of the work.

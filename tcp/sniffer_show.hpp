@@ -29,7 +29,7 @@ inline std::string option_text(const TcpOption& option) {
     return option.name;
 }
 
-/// The options of a SYN, and the SACK blocks of any segment: the rest stands on every segment, and says little.
+/// The options of a SYN, and the SACK blocks of any segment. Timestamps stand on every one, and would say little here.
 inline std::string options_text(const Tcp& tcp, std::uint32_t begin_of_acks) {
     std::vector<std::string> parts;
     const bool syn = (tcp.flags & flag_syn) != 0;
@@ -40,7 +40,7 @@ inline std::string options_text(const Tcp& tcp, std::uint32_t begin_of_acks) {
                 blocks +=
                     fmt::format(" {}-{}", option.numbers[i] - begin_of_acks, option.numbers[i + 1] - begin_of_acks);
             parts.push_back(blocks);
-        } else if (option.kind > 1 && (syn || option.name == "unknown")) {
+        } else if (option.kind > 1 && option.name != "timestamps" && (syn || option.name == "unknown")) {
             parts.push_back(option_text(option));
         }
     }

@@ -63,7 +63,8 @@ public:
           expected_(normalized(block.shown)),
           port_(port),
           process_(command(block, std::to_string(port)),
-                   {.environment = {"XDG_RUNTIME_DIR=" + directory.path(), "NO_COLOR=1"}, .terminal = Terminal::all}) {}
+                   {.environment = {"XDG_RUNTIME_DIR=" + directory.path(), "NO_COLOR=1", "LC_CTYPE=C.UTF-8"},
+                    .terminal = Terminal::all}) {}
 
     /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
     /// the terminal at its place.
