@@ -257,6 +257,7 @@ void say_what_was_seen(const Capture& capture, const Desk& desk) {
     tpacket_stats counts{};
     socklen_t length = sizeof counts;
     CALL(getsockopt(capture.fd, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
+    if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\n");  // behind the ^C
     fmt::print(stderr, "{} packets shown, {} seen, {} dropped by the kernel\n", desk.shown(), counts.tp_packets,
                counts.tp_drops);
 }

@@ -359,6 +359,12 @@ public:
         } catch (const Cut& cut) {
             problem("{} is cut off: it ends at byte {}", layer_, cut.offset);
         }
+        if (packet_.payload_length > 0) field(packet_.payload_offset, packet_.payload_length, "data", "");
+        if (padding_.second > 0) field(padding_.first, padding_.second, "padding", "not part of the IP packet");
+        std::size_t told = 0;
+        for (const Field& known : packet_.fields)
+            told = std::max(told, known.offset + known.length);
+        if (told < packet_.bytes.size()) field(told, packet_.bytes.size() - told, "left over", "not taken apart");
     }
 
 private:
@@ -610,21 +616,18 @@ private:
 
     void transport(const Bytes& bytes) {
         const Ip& ip = *packet_.ip;
-        if (ip.fragment_offset > 0) {
-            rest(bytes);
-        } else if (ip.protocol == 6) {
+        const bool has_header = ip.fragment_offset == 0;
+        if (has_header && ip.protocol == 6) {
             tcp(bytes);
-        } else if (ip.protocol == 17) {
+        } else if (has_header && ip.protocol == 17) {
             udp(bytes);
-        } else if (ip.protocol == 1 && ip.version == 4) {
+        } else if (has_header && ip.protocol == 1 && ip.version == 4) {
             icmp(bytes, 4);
-        } else if (ip.protocol == 58 && ip.version == 6) {
+        } else if (has_header && ip.protocol == 58 && ip.version == 6) {
             icmp(bytes, 6);
         } else {
             rest(bytes);
         }
-        if (packet_.payload_length > 0) field(packet_.payload_offset, packet_.payload_length, "data", "");
-        if (padding_.second > 0) field(padding_.first, padding_.second, "padding", "not part of the IP packet");
     }
 
     /// Of TCP, UDP and ICMPv6, over a pseudo-header, too: the addresses, the length and the protocol (RFC 9293, 3.1).

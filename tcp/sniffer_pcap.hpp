@@ -132,7 +132,7 @@ private:
             read_.resize(before + static_cast<std::size_t>(added));
             if (added == 0) break;
         }
-        const std::string bytes = read_.substr(at_, count);
+        std::string bytes = read_.substr(at_, count);
         at_ += bytes.size();
         return bytes;
     }

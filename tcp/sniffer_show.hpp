@@ -123,6 +123,7 @@ public:
     Object& text(const char* name, std::string_view value) { return raw(name, quoted(value)); }
     Object& list(const char* name, const std::vector<std::string>& values) {
         std::vector<std::string> items;
+        items.reserve(values.size());
         for (const std::string& value : values)
             items.push_back(quoted(value));
         return raw(name, "[" + joined(items, ",") + "]");
@@ -166,6 +167,7 @@ inline std::string json_of(const TcpOption& option) {
         object.number("value", option.numbers[0]).number("echo", option.numbers[1]);
     } else if (option.name == "SACK") {
         std::vector<std::string> blocks;
+        blocks.reserve(option.numbers.size() / 2);
         for (std::size_t i = 0; i + 1 < option.numbers.size(); i += 2)
             blocks.push_back(fmt::format("[{},{}]", option.numbers[i], option.numbers[i + 1]));
         object.raw("blocks", "[" + joined(blocks, ",") + "]");

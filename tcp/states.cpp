@@ -185,10 +185,11 @@ constexpr const char* grey = "90";
 
 class Stage {
 public:
-    Stage(std::string host, Style style, bool tells, bool holds)
-        : host_(std::move(host)), style_(style), tells_(tells), holds_(holds) {}
+    Stage(const Address& where, Style style, bool tells, bool holds)
+        : address_(where), style_(style), tells_(tells), holds_(holds) {}
 
-    Address address() const { return resolve(host_, 0, SOCK_STREAM).front(); }
+    /// Where to bind: port 0, of which the kernel makes one that is free.
+    const Address& address() const { return address_; }
 
     /// Asks the kernel until this end is in this state, and notes the arrow that led there.
     void reach(End& end, const char* state, const std::string& how);
@@ -227,7 +228,7 @@ public:
 private:
     void hold() const;
 
-    std::string host_;
+    Address address_;
     Style style_;
     bool tells_, holds_;
     std::vector<int> open_;
@@ -349,7 +350,7 @@ void Stage::draw() const {
 // ---- What the scenes are made of
 
 int listen_at(Stage& stage, End& end, int backlog) {
-    const Address where = stage.address();
+    const Address& where = stage.address();
     end.fd = stage.keep(CALL(socket(where.family(), SOCK_STREAM, 0)));
     const int room = 16384;  // little room to receive, which accept()'s sockets inherit: soon full
     CALL(setsockopt(end.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room));
@@ -362,7 +363,7 @@ int listen_at(Stage& stage, End& end, int backlog) {
 
 /// A client's socket: bound, so that both addresses are known before it connects.
 void open_client(Stage& stage, End& end, const Address& server) {
-    const Address where = stage.address();
+    const Address& where = stage.address();
     end.fd = stage.keep(CALL(socket(where.family(), SOCK_STREAM, 0)));
     const int room = 16384;
     CALL(setsockopt(end.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room));
@@ -439,7 +440,7 @@ void lose_nothing(const End& end) {
 
 void listen_scene(Stage& stage) {
     End listener{"listener"};
-    const Address where = stage.address();
+    const Address& where = stage.address();
     listener.fd = stage.keep(CALL(socket(where.family(), SOCK_STREAM, 0)));
     stage.reach(listener, "CLOSED", "socket()");
     CALL(bind(listener.fd, where.get(), where.length()));
@@ -673,7 +674,7 @@ int main(int argc, char** argv) try {
         return 0;
     }
     const std::vector<Scene> scenes = chosen_scenes(scene_name, wait);
-    Stage stage(host, style_of_terminal(), !only_diagram, hold);
+    Stage stage(resolve(host, 0, SOCK_STREAM).front(), style_of_terminal(), !only_diagram, hold);
 #ifdef __linux__
     stage.say(
         "What was done; below it the arrow, and the row of /proc/net/tcp that shows the state: local and other\n"
