@@ -261,6 +261,42 @@ constexpr std::array explanations{
     Explanation{"ftruncate", "cuts an open file to a length.", "열린 파일을 정해진 길이로 자릅니다."},
     Explanation{"futimens", "sets when a file was last read and changed, as its next reader will be told.",
                 "파일을 마지막으로 읽은 시각과 바꾼 시각을 정합니다."},
+        "open",
+        "makes a descriptor of a path: of a file, a folder, a device. It is the lowest free number, as socket()'s is.",
+        "경로로 파일, 디렉터리, 장치를 열어 디스크립터를 돌려줍니다. socket()처럼 비어 있는 가장 작은 번호입니다."},
+    Explanation{
+        "openat",
+        "is open() for a name that begins in a folder which is open already: whoever renames that folder meanwhile "
+        "can't lead us elsewhere. With O_NOFOLLOW it refuses a symbolic link (ELOOP).",
+        "이미 열린 디렉터리에서 시작하는 이름을 여는 open()입니다. 그 사이 누가 디렉터리의 이름을 바꾸어도 다른 "
+        "곳으로 이끌리지 않습니다. O_NOFOLLOW를 주면 심볼릭 링크를 거절합니다(ELOOP)."},
+    Explanation{"fstat", "tells of an open descriptor what it is, how large, and when it was changed last.",
+                "열린 디스크립터가 무엇인지, 크기가 얼마인지, 언제 마지막으로 바뀌었는지 알려 줍니다."},
+    Explanation{"pread", "is read() from a given place of a file; where read() goes on next does not change.",
+                "파일의 정해진 자리에서 읽습니다. read()가 다음에 읽을 자리는 바뀌지 않습니다."},
+    Explanation{
+        "sendfile",
+        "sends bytes of a file without a copy in the program: the kernel puts the pages of its file cache into the "
+        "socket's send buffer. It returns how many it took, as send() does.",
+        "파일의 바이트를 프로그램에 복사하지 않고 보냅니다. 커널이 파일 캐시의 페이지를 소켓의 송신 버퍼에 바로 "
+        "넣습니다. send()처럼 받아들인 수를 돌려줍니다."},
+    Explanation{
+        "fsync",
+        "waits until all that was written to a file is on the disk: after write() it is only in the kernel's memory.",
+        "파일에 쓴 것이 모두 디스크에 닿을 때까지 기다립니다. write()가 돌아왔을 때는 아직 커널의 메모리에만 "
+        "있습니다."},
+    Explanation{
+        "rename",
+        "gives a file another name, in one step: whoever opens that name finds what it meant before, or this file, "
+        "and nothing in between.",
+        "파일의 이름을 한 번에 바꿉니다. 그 이름을 여는 쪽은 이전 파일이나 이 파일을 보며, 그 중간은 없습니다."},
+    Explanation{"flock",
+                "takes a lock on an open file, which others respect who ask for it, too; it ends with the descriptor.",
+                "열린 파일에 잠금을 겁니다. 함께 잠금을 청하는 프로그램끼리만 지키며, 디스크립터가 닫히면 풀립니다."},
+    Explanation{"ftruncate", "makes a file so long: what is beyond that is cut off, what is missing reads as zeros.",
+                "파일의 길이를 정합니다. 넘치는 것은 잘리고 모자라는 곳은 0으로 읽힙니다."},
+    Explanation{"lseek", "sets the place in a file where the next read() or write() begins.",
+                "다음 read()나 write()가 시작할 파일 안의 자리를 정합니다."},
 };
 
 }  // namespace
