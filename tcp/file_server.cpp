@@ -186,7 +186,7 @@ void check_time(Clock::time_point deadline) {
 
 /// Sends [offset, size) by sendfile(). False: this file system can't do that, and nothing was sent.
 bool send_by_kernel(int connection, int file, off_t offset, off_t size, Clock::time_point deadline) {
-    constexpr off_t at_a_time = off_t{4} << 20U;  // so that the deadline is looked at now and then
+    constexpr off_t at_a_time = off_t{32} << 20U;  // so that the deadline is looked at now and then
     for (const off_t begin = offset; offset < size;) {
         const ssize_t sent =
             send_piece(connection, file, offset, static_cast<std::size_t>(std::min(size - offset, at_a_time)));
