@@ -40,7 +40,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t longest_line = 1000;  // bytes
 constexpr std::size_t longest_name = 20;    // characters
-constexpr long line_price = 100;            // bytes that a line counts more than it has
+constexpr std::size_t line_price = 100;     // bytes that a line counts more than it has
 constexpr int send_buffer = 64 << 10;       // bytes: what waits in the kernel comes late, too
 
 struct Settings {
@@ -169,23 +169,29 @@ void hear_line(Room& room, Client& client, std::string line) {
     if (!line.empty()) tell_others(room, client, fmt::format("<{}> {}", client.name, visible(line)));
 }
 
-/// Takes bytes in whatever pieces they come. What is kept of them is one line at most.
-void hear(Room& room, Client& client, std::string_view bytes) {
-    while (!bytes.empty() && !client.leaving) {
-        const std::size_t newline = bytes.find('\n');
-        const std::string_view piece = bytes.substr(0, newline);
-        if (!client.too_long && client.input.size() + piece.size() > longest_line) {
-            client.too_long = true;
-            client.input.clear();
+/// Takes lines out of what has come, whatever the pieces it came in, as long as the client may speak. What stays there
+/// is one line and one piece at most.
+void hear(Room& room, Client& client) {
+    while (!client.leaving && client.allowance >= 1) {
+        const std::size_t newline = client.input.find('\n');
+        const std::size_t count = std::min(newline, client.input.size());
+        if (count > longest_line && !client.too_long) {
+            client.too_long = true;  // and so is the rest of it
             tell(room, client,
                  fmt::format("* too long, and nobody hears it: a line has at most {} bytes", longest_line));
         }
-        if (!client.too_long) client.input += piece;
-        if (newline == std::string_view::npos) return;
-        bytes.remove_prefix(newline + 1);
-        client.allowance -= line_price;
-        if (!client.too_long) hear_line(room, client, std::exchange(client.input, ""));
-        client.too_long = false;
+        if (newline == std::string::npos && !client.too_long && !client.is_silent) return;  // the rest is to come
+        const bool is_nothing = newline == std::string::npos && count == 0;                 // behind the last newline
+        if (!client.too_long && !client.leaving && !is_nothing) hear_line(room, client, client.input.substr(0, count));
+        client.allowance -= static_cast<double>(count + line_price);
+        client.input.erase(0, count + 1);
+        if (newline != std::string::npos) {
+            client.too_long = false;
+        } else if (client.is_silent) {
+            leave(room, client, "");  // it may still want to read
+        } else {
+            return;
+        }
     }
 }
 
@@ -204,7 +210,13 @@ bool accept_client(Room& room, int listener) {
         TRY(close(connection));
         return true;
     }
-    const bool is_full = room.clients.size() >= static_cast<std::size_t>(room.settings.clients);
+    const auto staying = static_cast<long>(std::count_if(room.clients.begin(), room.clients.end(),
+                                                         [](const auto& entry) { return !entry.second.leaving; }));
+    const bool is_full = staying >= room.settings.clients;
+    if (static_cast<long>(room.clients.size()) >= 2 * room.settings.clients) {  // not even to be told so
+        TRY(close(connection));
+        return true;
+    }
     Client& client = room.clients[connection];
     client.counted = client.since = room.now;
     client.allowance = static_cast<double>(room.settings.rate);
@@ -226,23 +238,22 @@ void send_some(Room& room, int connection, Client& client) {
 
 void receive_some(Room& room, int connection, Client& client) {
     char bytes[4096];
-    const auto most =
-        client.leaving ? sizeof bytes : std::min(sizeof bytes, static_cast<std::size_t>(client.allowance));
-    const ssize_t received = TRY(recv(connection, bytes, most, 0));
+    const ssize_t received = TRY(recv(connection, bytes, sizeof bytes, 0));
     if (received > 0 && !client.leaving) {
-        client.allowance -= static_cast<double>(received);
         client.since = room.now;
-        hear(room, client, {bytes, static_cast<std::size_t>(received)});
+        client.input.append(bytes, static_cast<std::size_t>(received));
+        hear(room, client);
     } else if (received == 0) {
         client.is_silent = true;
-        if (!client.input.empty() && !client.leaving) hear_line(room, client, std::exchange(client.input, ""));
-        leave(room, client, "");  // it may still want to read
+        hear(room, client);
     } else if (received == -1 && !is_for_later(errno)) {
         lose(room, client, std::strerror(errno));
     }
 }
 
-bool may_speak(const Client& client) { return !client.is_silent && (client.leaving || client.allowance >= 1); }
+/// Is more to be received of it? Not if it has said more than it may: what its kernel can't get rid of makes its send()
+/// wait. But of one that leaves, all is received and thrown away.
+bool is_heard(const Client& client) { return !client.is_silent && (client.leaving || client.allowance >= 1); }
 
 /// Serves a client that is ready, for reading or writing or because of an error.
 void serve(Room& room, const pollfd& ready) {
@@ -270,7 +281,7 @@ Clock::time_point look_after(Room& room) {
         const auto rate = static_cast<double>(settings.rate);
         client.allowance = std::min(rate, client.allowance + pause * rate);
         client.counted = room.now;
-
+        hear(room, client);
         if (room.now >= client.since + patience_with(client, settings)) {
             if (client.leaving) client.is_gone = true;
             tell(room, client,
@@ -335,7 +346,7 @@ int main(int argc, char** argv) try {
         const bool resting = rest_until > Clock::now();
         std::vector<pollfd> watched{{resting ? -1 : listener, POLLIN, 0}};  // poll() passes over -1
         for (const auto& [connection, client] : room.clients) {
-            const int events = (may_speak(client) ? POLLIN : 0) | (client.unsent.empty() ? 0 : POLLOUT);
+            const int events = (is_heard(client) ? POLLIN : 0) | (client.unsent.empty() ? 0 : POLLOUT);
             watched.push_back({connection, static_cast<short>(events), 0});
         }
         if (resting) next = std::min(next, rest_until);
