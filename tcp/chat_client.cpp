@@ -186,12 +186,14 @@ std::size_t send_some(int connection, const std::string& bytes) {
     }
 }
 
-/// Returns when the server has ended the connection. True: after we had.
+/// Returns when the server has ended the connection. True: after we had, and it had heard all that we said.
 bool talk(int connection, bool typing, std::string unsent) {
+    const std::string goodbye = "\n* goodbye\n";
     constexpr std::size_t enough = 65536;  // so much unsent: first the server has to take some
     Output output;
     Line line;
     std::string heard;  // the beginning of a line from the server, where it would stand in our own line's place
+    std::string last;   // the last bytes of it
     bool more_input = true, ended = false;
     if (typing) line.draw();
 
@@ -208,13 +210,15 @@ bool talk(int connection, bool typing, std::string unsent) {
             char bytes[65536];
             const ssize_t received = CALL(recv(connection, bytes, sizeof bytes, 0));
             heard.append(bytes, static_cast<std::size_t>(received));
+            last.append(bytes, static_cast<std::size_t>(received));
+            last.erase(0, last.size() - std::min(last.size(), goodbye.size()));
             const std::size_t newline = heard.rfind('\n');
             const bool all = !typing || received == 0 || heard.size() > enough;
             const std::size_t count = all ? heard.size() : newline == std::string::npos ? 0 : newline + 1;
             if (typing && more_input) Line::erase();
             output.write(heard.substr(0, count));
             heard.erase(0, count);
-            if (received == 0) return ended;
+            if (received == 0) return ended && last == goodbye;
             if (typing && more_input) line.draw();
         }
         if ((watched[0].revents & POLLOUT) != 0) unsent.erase(0, send_some(connection, unsent));

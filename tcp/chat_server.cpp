@@ -102,9 +102,16 @@ void leave(Room& room, Client& client, const std::string& why) {
     }
 }
 
-/// Its connection is of no more use, to either direction.
-void lose(Room& room, Client& client, const std::string& why) {
+/// Lets close() send RST: the other side shall not take a connection that failed for one that came to its end.
+void forget(int connection) {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    TRY(setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+}
+
+/// Its connection has failed.
+void lose(Room& room, int connection, Client& client, const std::string& why) {
     leave(room, client, why);
+    forget(connection);
     client.is_gone = true;
 }
 
@@ -188,7 +195,8 @@ void hear(Room& room, Client& client) {
         if (newline != std::string::npos) {
             client.too_long = false;
         } else if (client.is_silent) {
-            leave(room, client, "");  // it may still want to read
+            tell(room, client, "* goodbye");  // all was heard: the end of a server that was killed looks like ours
+            leave(room, client, "");
         } else {
             return;
         }
@@ -207,6 +215,7 @@ bool accept_client(Room& room, int listener) {
     } catch (const SocketError& error) {
         if (connection == -1) return !accept_needs_rest(error);
         complain(error);
+        forget(connection);
         TRY(close(connection));
         return true;
     }
@@ -232,7 +241,7 @@ void send_some(Room& room, int connection, Client& client) {
     if (sent >= 0) {
         client.unsent.erase(0, static_cast<std::size_t>(sent));
     } else if (!is_for_later(errno)) {
-        lose(room, client, std::strerror(errno));
+        lose(room, connection, client, std::strerror(errno));
     }
 }
 
@@ -247,7 +256,7 @@ void receive_some(Room& room, int connection, Client& client) {
         client.is_silent = true;
         hear(room, client);
     } else if (received == -1 && !is_for_later(errno)) {
-        lose(room, client, std::strerror(errno));
+        lose(room, connection, client, std::strerror(errno));
     }
 }
 
@@ -261,7 +270,7 @@ void serve(Room& room, const pollfd& ready) {
     if ((ready.revents & POLLIN) != 0) {
         receive_some(room, ready.fd, client);
     } else if ((ready.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
-        lose(room, client, "the connection broke");
+        lose(room, ready.fd, client, "the connection broke");
     }
 }
 
@@ -295,7 +304,7 @@ Clock::time_point look_after(Room& room) {
         if (client.leaving && client.unsent.empty() && !client.has_ended) {
             // Not close(): with something unread it would send RST, and the client might never see its last line.
             client.has_ended = true;
-            if (TRY(shutdown(connection, SHUT_WR)) == -1) client.is_gone = true;
+            if (TRY(shutdown(connection, SHUT_WR)) == -1) lose(room, connection, client, "");
         }
         if (client.is_silent && client.has_ended) client.is_gone = true;
     }
@@ -351,7 +360,7 @@ int main(int argc, char** argv) try {
         }
         if (resting) next = std::min(next, rest_until);
         const auto left = std::chrono::ceil<milliseconds>(next - Clock::now()).count();
-        CALL(poll(watched.data(), static_cast<nfds_t>(watched.size()), static_cast<int>(std::max(left, 0L))));
+        CALL(poll(watched.data(), static_cast<nfds_t>(watched.size()), static_cast<int>(std::max<long long>(left, 0))));
 
         room.now = Clock::now();
         for (const pollfd& one : watched) {

@@ -1,6 +1,6 @@
 // TCP file client: lists what file_server has, and gets a file. What was cut off goes on where it ended.
 //
-//     terminal 1:  build/tcp/file_server tcp
+//     terminal 1:  build/tcp/file_server --folder tcp
 //     terminal 2:  build/tcp/file_client
 //                  build/tcp/file_client --get echo_server.cpp --output /tmp/copy
 //
@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <vector>
 
 #include <fcntl.h>
@@ -50,7 +51,8 @@ class Progress {
 public:
     Progress(std::int64_t begin, std::int64_t size) : begin_(begin), size_(size) {}
     ~Progress() {
-        if (drawn_) write(STDERR_FILENO, "\r\x1b[K", 4) == 4 ? void() : void();  // erases the line
+        if (drawn_) [[maybe_unused]]
+            const auto erased = write(STDERR_FILENO, "\r\x1b[K", 4);
     }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -62,7 +64,7 @@ public:
         drawn_ = true;
         const double seconds = std::chrono::duration<double>(now - started_).count();
         const double rate = seconds > 0 ? static_cast<double>(done - begin_) / seconds : 0;
-        const auto left = rate > 0 ? static_cast<std::int64_t>(static_cast<double>(size_ - done) / rate + 0.5) : 0;
+        const auto left = rate > 0 ? std::llround(static_cast<double>(size_ - done) / rate) : 0;
         const double part = size_ > 0 ? static_cast<double>(done) / static_cast<double>(size_) : 1;
         const std::string numbers =
             fmt::format(" {:3.0f}%  {} of {}  {}/s  {} left", part * 100, amount(static_cast<double>(done)),

@@ -1,6 +1,6 @@
 // TCP file server: gives out the files of one folder, and nothing outside it, to many clients at once.
 //
-//     terminal 1:  build/tcp/file_server tcp --trace
+//     terminal 1:  build/tcp/file_server --folder tcp --trace
 //     terminal 2:  build/tcp/file_client
 //                  build/tcp/file_client --get echo_server.cpp --output /tmp/copy
 //
@@ -186,7 +186,7 @@ void check_time(Clock::time_point deadline) {
 
 /// Sends [offset, size) by sendfile(). False: this file system can't do that, and nothing was sent.
 bool send_by_kernel(int connection, int file, off_t offset, off_t size, Clock::time_point deadline) {
-    constexpr off_t at_a_time = off_t{32} << 20U;  // so that the deadline is looked at now and then
+    constexpr off_t at_a_time = off_t{4} << 20U;  // so that the deadline is looked at now and then
     for (const off_t begin = offset; offset < size;) {
         const ssize_t sent =
             send_piece(connection, file, offset, static_cast<std::size_t>(std::min(size - offset, at_a_time)));
@@ -322,16 +322,18 @@ void run_thread(int connection, const Settings& settings, std::counting_semaphor
 
 int main(int argc, char** argv) try {
     Settings settings;
+    std::string folder = ".";
     const Options options =
         parse_options(argc, argv,
                       {.summary = "TCP file server: gives out the files of a folder, and nothing outside it.",
-                       .more = {{"idle", "SECONDS", "a client may keep us waiting so long", &settings.idle, 1, 86400},
+                       .more = {{"folder", "FOLDER", "give out its files", &folder},
+                                {"idle", "SECONDS", "a client may keep us waiting so long", &settings.idle, 1, 86400},
                                 {"whole", "SECONDS", "and a connection last so long", &settings.whole, 1, 86400},
-                                {"clients", "N", "at once; more wait", &settings.clients, 1, 1000}},
-                       .arguments = {"FOLDER"}});
-    const std::string& folder = options.arguments[0];
+                                {"clients", "N", "at once; more wait", &settings.clients, 1, 1000}}});
     settings.folder = TRY(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (settings.folder == -1) throw std::runtime_error(fmt::format("{}: {}", escaped(folder), std::strerror(errno)));
+    if (settings.folder == -1) {
+        throw std::runtime_error(fmt::format("--folder {}: {}", escaped(folder), std::strerror(errno)));
+    }
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));

@@ -18,7 +18,7 @@ sleep 0.3                            # the server remembers no digest of a file 
 
 start "$bench/sendfile_floor" "$work/served/file"
 floor_pid=$pid floor_port=$port
-start "$build/tcp/file_server" "$work/served" --port 0
+start "$build/tcp/file_server" --folder "$work/served" --port 0
 server_pid=$pid server_port=$port
 "$bench/drain" --pid "$server_pid" --port "$server_port" >/dev/null  # now it knows the digest
 
@@ -44,7 +44,7 @@ row 'file_server, digest known (sendfile)' 0.9
 : >"$work/ratios"
 for _ in 1 2 3; do
   a=$("$bench/drain" --pid "$floor_pid" --port "$floor_port") || exit 1
-  start "$build/tcp/file_server" "$work/served" --port 0
+  start "$build/tcp/file_server" --folder "$work/served" --port 0
   b=$("$bench/drain" --pid "$pid" --port "$port") || exit 1
   kill "$pid"
   compared "$a" "$b"

@@ -44,8 +44,11 @@ std::vector<Row> rows() {
     return {
         {"tcp/echo_server", Role::server, "tcp/echo_client"},
         {"tcp/echo_client", Role::client, "tcp/echo_server"},
-        {"tcp/file_server", Role::server, "tcp/file_client", {"common"}},  // it lists; getting: tcp_file_test.cpp
-        {"tcp/file_client", Role::client, "tcp/file_server", {}, {"common"}},
+        {"tcp/file_server",
+         Role::server,
+         "tcp/file_client",
+         {"--folder", "common"}},  // it lists; getting: tcp_file_test.cpp
+        {"tcp/file_client", Role::client, "tcp/file_server", {}, {"--folder", "common"}},
         {"tcp/chat_server", Role::server, "tcp/chat_client", {}, {"--name", "anna"}, "hello\n/who\n"},
         {"tcp/chat_client", Role::client, "tcp/chat_server", {"--name", "anna"}, {}, "hello\n/who\n"},
         {"tcp/addresses", Role::alone, "", {"127.0.0.1", "7000"}},

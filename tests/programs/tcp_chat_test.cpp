@@ -74,7 +74,7 @@ TEST_CASE("chat: who comes, speaks and leaves", "[programs][tcp][chat]") {
     CHECK(bob.line() == "* the only command is /who");
     bob.peer().send("no newline");
     bob.peer().end_sending();
-    CHECK(bob.peer().receive_to_end().empty());
+    CHECK(bob.peer().receive_to_end() == "* goodbye\n");
     CHECK(anna.line() == "<철수> no newline");
     CHECK(anna.line() == "* 철수 has left");
     {
@@ -209,7 +209,7 @@ TEST_CASE("chat: a full room, and no descriptors", "[programs][tcp][chat]") {
     Peer second = Peer::connected_to(server);
     CHECK(second.receive_to_end() == "* there is no room for one more, try again later\n");
     anna.peer().end_sending();
-    CHECK(anna.peer().receive_to_end().empty());
+    CHECK(anna.peer().receive_to_end() == "* goodbye\n");
     const Guest third(server, "third");
 }
 
@@ -253,7 +253,7 @@ TEST_CASE("chat: however it ends, the terminal is as it was", "[programs][tcp][c
     INFO(signal);
     Server server = start_server(chat);
     Process anna(server.client(chatter), {.terminal = Terminal::all});
-    anna.expect(Stream::terminal, "> ");
+    anna.expect(Stream::terminal, "* What is your name?\r\n");
     anna.type("half a li");
     anna.expect(Stream::terminal, "half a li");
     CHECK_FALSE(takes_lines(anna));
@@ -290,7 +290,7 @@ TEST_CASE("chat: piped, it sends lines and prints what others say", "[programs][
     const Server server = start_server(chat, {"--host", host});
     Guest anna(server, "anna");
     CHECK(run(server.client(chatter, {"--name", "pipe"}), "one\n한글\n/who") ==
-          "* What is your name?\n* here: anna\n* here: anna, pipe\n");
+          "* What is your name?\n* here: anna\n* here: anna, pipe\n* goodbye\n");
     for (const char* line : {"* pipe has come", "<pipe> one", "<pipe> 한글", "* pipe has left"})
         CHECK(anna.line() == line);
 }
@@ -306,6 +306,22 @@ TEST_CASE("chat: a hostile server", "[programs][tcp][chat]") {
     server.reset();
     client.expect_exit(1);
     CHECK(takes_lines(client));
+}
+
+TEST_CASE("chat: a server that does not say goodbye has perhaps not heard all", "[programs][tcp][chat]") {
+    for (const std::string last : {"* goodbye\n", "<x> * goodbye\n", ""}) {
+        Peer listener = Peer::bound(SOCK_STREAM);
+        Process client({program(chatter), "--port", listener.port()});
+        Peer server = listener.accept();
+        client.feed("hello\n");
+        client.close_input();
+        CHECK(server.receive(6) == "hello\n");
+        server.send("some line\n" + last);
+        server.close();
+        client.expect_exit(last == "* goodbye\n" ? 0 : 1);
+        CHECK(client.out() == "some line\n" + last);
+        CHECK(client.err() == (last == "* goodbye\n" ? "" : "the server has ended the connection\n"));
+    }
 }
 
 TEST_CASE("chat: foreign clients", "[programs][tcp][chat]") {

@@ -99,7 +99,7 @@ TEST_CASE("file: every name and size arrives as it is", "[programs][tcp][file]")
     std::filesystem::create_directory(folders.served + "/sub");
     folders.put("sub/deep", "deep");
     folders.put(".hidden", "not listed");
-    const Server server = start_server(serving, {folders.served, "--host", host});
+    const Server server = start_server(serving, {"--folder", folders.served, "--host", host});
     CHECK(run(server.client(getting)) ==
           "              0  empty\n        1500001  large\n              1  new\\nline\n              4  " +
               std::string(200, 'n') +
@@ -145,7 +145,7 @@ TEST_CASE("file: no name leads outside", "[programs][tcp][file]") {
     link("loop", "loop");
     REQUIRE(mkfifo((folders.served + "/fifo").c_str(), 0600) == 0);
     const Peer socket = Peer::bound_to_path(folders.served + "/socket");
-    Server server = start_server(serving, {folders.served});
+    Server server = start_server(serving, {"--folder", folders.served});
 
     const std::string none = "symbolic link";
     const std::vector<std::pair<std::string, std::string>> rows{
@@ -222,7 +222,7 @@ TEST_CASE("file: a folder is swapped for a link all the time", "[programs][tcp][
     std::filesystem::create_directory(folders.served + "/sub");
     folders.put("sub/file", "public");
     REQUIRE(symlink("..", (folders.served + "/link").c_str()) == 0);
-    const Server server = start_server(serving, {folders.served});
+    const Server server = start_server(serving, {"--folder", folders.served});
     Process swapper([&] {
         const auto at = [&](const char* name) { return folders.served + "/" + name; };
         for (;;) {
@@ -245,7 +245,7 @@ TEST_CASE("file: a folder is swapped for a link all the time", "[programs][tcp][
 TEST_CASE("file: requests that make no sense", "[programs][tcp][file]") {
     const Folders folders;
     folders.put("file", "0123456789");
-    Server server = start_server(serving, {folders.served});
+    Server server = start_server(serving, {"--folder", folders.served});
     for (const std::string request :
          {"\n", "get file\n", "GET\n", "PUT file\n", "GET file HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\n"}) {
         INFO(escaped(request));
@@ -271,7 +271,7 @@ TEST_CASE("file: foreign clients speak it by hand", "[programs][tcp][file]") {
     const Folders folders;
     const std::string bytes = random_bytes(300'000);
     folders.put("file", bytes);
-    const Server server = start_server(serving, {folders.served});
+    const Server server = start_server(serving, {"--folder", folders.served});
     const Process::Command command =
         tool == "ncat" ? Process::Command{"ncat", server.host(), server.port()}
                        : Process::Command{"socat", "-t", "30", "-", "TCP:" + server.host() + ":" + server.port()};
@@ -285,7 +285,7 @@ TEST_CASE("file: from the second time on the kernel sends it by itself", "[progr
     const Folders folders;
     const std::string bytes = random_bytes(1'000'000);
     folders.put("file", bytes);
-    Server server = start_server(serving, {folders.served, "--trace"});
+    Server server = start_server(serving, {"--folder", folders.served, "--trace"});
     const auto get = [&] {
         run(server.client(getting, {"--get", "file", "--output", folders.target()}));
         CHECK((read_file(folders.target()) == bytes));
@@ -312,7 +312,7 @@ TEST_CASE("file: what was cut goes on where it ended", "[programs][tcp][file]") 
     const Folders folders;
     const std::string bytes = random_bytes(700'000);
     folders.put("file", bytes);
-    Server server = start_server(serving, {folders.served});
+    Server server = start_server(serving, {"--folder", folders.served});
     Peer asking = Peer::connected_to(server);
     asking.send("GET file\n");
     const std::string offer = line_from(asking);
@@ -360,7 +360,7 @@ TEST_CASE("file: the server is killed in the middle, and starts again", "[progra
     };
     bool was_cut = false;
     {
-        Server server = start_server(serving, {folders.served});
+        Server server = start_server(serving, {"--folder", folders.served});
         Process client(server.client(getting, {"--get", "file", "--output", folders.target()}));
         wait_until([&] { return !received().empty() && std::filesystem::file_size(received()) > 0; }, "some bytes");
         server.signal(SIGKILL);
@@ -369,7 +369,7 @@ TEST_CASE("file: the server is killed in the middle, and starts again", "[progra
         if (was_cut) CHECK_THAT(client.err(), ContainsSubstring("the same command goes on there"));
     }
     if (!was_cut) return skip("the server was killed too late");
-    const Server server = start_server(serving, {folders.served});
+    const Server server = start_server(serving, {"--folder", folders.served});
     Process client(server.client(getting, {"--get", "file", "--output", folders.target()}));
     client.expect_exit(0);
     CHECK_THAT(client.err(), StartsWith("going on behind "));
@@ -408,7 +408,7 @@ TEST_CASE("file: what was changed on its way is not kept", "[programs][tcp][file
 TEST_CASE("file: a file that is changed while it is sent", "[programs][tcp][file]") {
     const Folders folders;
     folders.put("file", std::string(1000, 'x'));
-    Server server = start_server(serving, {folders.served});
+    Server server = start_server(serving, {"--folder", folders.served});
     const auto get = [&](const std::function<void()>& change) {
         Peer peer = Peer::connected_to(server);
         peer.send("GET file\n");
@@ -522,11 +522,11 @@ TEST_CASE("file: clients that say nothing, and one that takes nothing", "[progra
     folders.put("file", "hello");
     folders.put("large", "");
     REQUIRE(truncate((folders.served + "/large").c_str(), off_t{100} << 20U) == 0);
-    Server stuck = start_server(serving, {folders.served, "--idle", "1", "--clients", "1"});
+    Server stuck = start_server(serving, {"--folder", folders.served, "--idle", "1", "--clients", "1"});
     Peer deaf = Peer::connected_to(stuck);
     deaf.send("GET large\nFROM 0\n");
 
-    Server server = start_server(serving, {folders.served, "--idle", "1", "--clients", "2"});
+    Server server = start_server(serving, {"--folder", folders.served, "--idle", "1", "--clients", "2"});
     Peer silent = Peer::connected_to(server), between = Peer::connected_to(server);
     between.send("GET file\n");
     CHECK_THAT(line_from(between), StartsWith("OK 5 "));
@@ -547,7 +547,7 @@ TEST_CASE("file: out of descriptors, and calls that fail", "[programs][tcp][file
     for (const char* fault : {"accept:EMFILE", "accept:ECONNABORTED", "openat:EMFILE", "fstat:EIO", "pread:EIO",
                               "send:ECONNRESET:2", "recv:ECONNRESET", "close:EIO", "shutdown:ENOTCONN"}) {
         INFO(fault);
-        Server server = start_server(serving, {folders.served, "--fault", fault});
+        Server server = start_server(serving, {"--folder", folders.served, "--fault", fault});
         answer(server, "GET file\nFROM 0\n");  // may go wrong
         const std::string told = answer(server, "GET file\nFROM 0\n");
         CHECK(told.ends_with("SHA256 " + sha256(bytes) + "\n"));
@@ -555,7 +555,7 @@ TEST_CASE("file: out of descriptors, and calls that fail", "[programs][tcp][file
     }
     // The client: whatever fails, under the file's name there is the old one, or the new one.
     for (const char* error : {"EIO", "ENOSPC"}) {
-        const Server server = start_server(serving, {folders.served});
+        const Server server = start_server(serving, {"--folder", folders.served});
         for (int number = 1; number < 100; ++number) {
             INFO(error << " " << number);
             write_file(folders.target(), "old");
