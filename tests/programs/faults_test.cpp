@@ -34,7 +34,6 @@ struct Row {
     std::string input = "hello\n한글\n";  ///< of the client, or of a program without a peer
     std::string sign = {};      ///< what its output has in it when all went well, if the rest is never the same
     std::string upstream = {};  ///< of a server: the one to which it passes everything on (--to)
-    std::string sign = {};  ///< what its output has in it when all went well, if the rest is never the same
     std::vector<std::string> errors = {};  ///< of a program that takes its time: these, and not all
 };
 
@@ -70,6 +69,7 @@ std::vector<Row> rows() {
          {},
          "",
          ") = -1 E",
+         "",
          {"EIO", "EINTR"}},
         {"tcp/buffers",
          Role::alone,
@@ -78,6 +78,7 @@ std::vector<Row> rows() {
          {},
          "",
          "SO_SNDTIMEO",
+         "",
          {"EIO", "EINTR"}},
         {"tcp/urgent", Role::alone, "", {"--port", "0"}},
         {"tcp/http_server", Role::server, "tcp/http_client", {}, {"http://{server}/LICENSE"}},
