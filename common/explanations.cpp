@@ -161,6 +161,33 @@ constexpr std::array explanations{
         "closed it.",
         "이 프로세스를 복사한 둘째 프로세스를 만들고, 둘 다 같은 곳에서 계속합니다. 자식에서는 0을, 부모에서는 자식의 "
         "번호를 돌려줍니다. 모든 디스크립터가 양쪽에 열려 있어, 둘 다 닫아야 연결이 끝납니다."},
+    Explanation{
+        "waitpid", "waits until a child process has ended, and tells how: by exit() with a status, or by which signal.",
+        "자식 프로세스가 끝날 때까지 기다리고, 어떻게 끝났는지(exit()의 상태인지, 어느 시그널인지) 알려 줍니다."},
+    Explanation{"socketpair",
+                "makes two sockets that are connected to each other, and to nothing else. They have no name, so that "
+                "nobody can "
+                "find them: who is to talk over them must inherit a descriptor, or be handed one.",
+                "서로에게만 연결된 소켓 두 개를 만듭니다. 이름이 없어 아무도 찾아올 수 없으므로, 대화할 프로세스는 "
+                "디스크립터를 "
+                "물려받거나 건네받아야 합니다."},
+    Explanation{
+        "kill",
+        "sends a signal to a process: SIGTERM asks it to end, SIGKILL ends it, 0 only asks whether it is there.",
+        "프로세스에 시그널을 보냅니다. SIGTERM은 끝내 달라는 부탁이고, SIGKILL은 곧바로 끝내며, 0은 있는지만 "
+        "묻습니다."},
+    Explanation{
+        "chmod",
+        "sets who may use a file or directory. Who may not write to a Unix socket's file may not connect (Linux and "
+        "others, not promised by POSIX); who may not enter its directory does not even get to it.",
+        "파일이나 디렉터리를 누가 쓸 수 있는지 정합니다. Unix 소켓의 파일에 쓸 수 없으면 connect할 수 없고(Linux 등, "
+        "POSIX의 약속은 아님), 디렉터리에 들어갈 수 없으면 파일까지 가지도 못합니다."},
+    Explanation{"mkdir",
+                "makes a directory with these permissions, of which the umask takes some away. EEXIST: it is there.",
+                "디렉터리를 이 권한으로 만듭니다. umask가 권한의 일부를 뺍니다. EEXIST는 이미 있다는 뜻입니다."},
+    Explanation{"mkdtemp",
+                "makes a directory with a name that nobody has used before, and that only this user can enter.",
+                "아무도 쓴 적 없는 이름으로, 이 사용자만 들어갈 수 있는 디렉터리를 만듭니다."},
     Explanation{"epoll_create1",
                 "makes an epoll instance (Linux): a set of descriptors that the kernel watches for us from now on.",
                 "epoll 인스턴스를 만듭니다(Linux). 이제부터 커널이 대신 지켜볼 디스크립터의 모음입니다."},
@@ -184,14 +211,6 @@ constexpr std::array explanations{
                 "프로세스가 쓸 수 있는 자원의 한도를 묻습니다. RLIMIT_NOFILE은 열린 디스크립터의 수입니다."},
     Explanation{"setrlimit", "changes that: the soft limit up to the hard limit, which only root can raise.",
                 "그 한도를 바꿉니다. 소프트 한도는 하드 한도까지, 하드 한도는 root만 올릴 수 있습니다."},
-    Explanation{"open",
-                "opens a file, and makes it if O_CREAT says so; what comes back is a descriptor, as of a socket.",
-                "파일을 엽니다(O_CREAT를 주면 없을 때 만듭니다). 소켓처럼 디스크립터를 돌려받습니다."},
-    Explanation{"ioctl",
-                "asks or tells the kernel what no other call is for: of a network interface, its flags "
-                "(SIOCGIFFLAGS) and what kind of hardware it is (SIOCGIFHWADDR).",
-                "다른 호출로는 할 수 없는 것을 커널에 묻거나 알립니다. 네트워크 인터페이스의 상태(SIOCGIFFLAGS)와 "
-                "종류(SIOCGIFHWADDR)를 물을 수 있습니다."},
     Explanation{
         "unlink",
         "removes a name from the file system. A Unix socket's file is only a name: connections that exist live on, "
@@ -224,19 +243,29 @@ constexpr std::array explanations{
         "a symbolic link.",
         "경로가 무엇의 이름인지(파일, 디렉터리, 소켓), 누구의 것이고 누가 쓸 수 있는지를 심볼릭 링크를 따라가지 않고 "
         "알려 줍니다."},
-    Explanation{
-        "fork",
-        "makes a second process, a copy of this one that goes on from the same place: it returns 0 in the child, "
-        "and the child's number in the parent. Both have all descriptors, and a connection ends when both have "
-        "closed it.",
-        "이 프로세스를 복사한 둘째 프로세스를 만들고, 둘 다 같은 자리에서 계속합니다. 자식에서는 0을, 부모에서는 "
-        "자식의 번호를 돌려줍니다. 디스크립터는 모두 양쪽에 있으며, 연결은 둘 다 닫아야 끝납니다."},
-    Explanation{
-        "waitpid", "waits until a child process has ended, and tells how: by exit() with a status, or by which signal.",
-        "자식 프로세스가 끝날 때까지 기다리고, 어떻게 끝났는지(exit()의 상태인지, 어느 시그널인지) 알려 줍니다."},
     Explanation{"open",
                 "opens a file and returns a descriptor for it, from the same row of numbers as those of sockets.",
                 "파일을 열고 그 디스크립터를 돌려줍니다. 번호는 소켓과 같은 줄에서 나옵니다."},
+    Explanation{"chdir", "goes to another directory: paths that do not begin with / begin there from now on.",
+                "다른 디렉터리로 갑니다. 이제 /로 시작하지 않는 경로는 거기서 시작합니다."},
+    Explanation{"setuid", "makes the process another user's. Root may become anybody; afterwards there is no way back.",
+                "프로세스를 다른 사용자의 것으로 만듭니다. root는 누구나 될 수 있지만, 그 뒤에는 돌아올 수 없습니다."},
+    Explanation{"setgid",
+                "makes the process another group's; to be called before setuid(), which takes away the right to.",
+                "프로세스의 그룹을 바꿉니다. setuid()를 부르면 그럴 권리가 없어지므로 먼저 불러야 합니다."},
+    Explanation{"setgroups",
+                "sets the further groups that the process belongs to: who becomes another user must lose them, too.",
+                "프로세스가 속한 나머지 그룹을 정합니다. 다른 사용자가 되려면 이것도 버려야 합니다."},
+    Explanation{"getpeereid", "tells as which user and group the other end connected (macOS, BSD; Linux: SO_PEERCRED).",
+                "상대가 어느 사용자와 그룹으로 연결했는지 알려 줍니다(macOS, BSD. Linux에서는 SO_PEERCRED)."},
+    Explanation{"execvp",
+                "replaces the program that this process runs by another one, from its beginning. The process stays the "
+                "same, and "
+                "so do its descriptors, but for those marked close-on-exec (FD_CLOEXEC). If it returns, it has failed.",
+                "이 프로세스가 돌리는 프로그램을 다른 프로그램으로 바꾸어 처음부터 시작합니다. 프로세스는 그대로이고, "
+                "close-on-exec(FD_CLOEXEC) 표시가 없는 디스크립터도 그대로 남습니다. 돌아왔다면 실패한 것입니다."},
+    Explanation{"mkstemp", "makes a file with a name that nobody has used before, for this user only, and opens it.",
+                "아무도 쓴 적 없는 이름으로, 이 사용자만 쓸 수 있는 파일을 만들어 엽니다."},
     Explanation{
         "openat",
         "opens a file by a name that is looked up in an open folder, and not from the top. With O_NOFOLLOW it "
@@ -256,30 +285,6 @@ constexpr std::array explanations{
                 "socket, and never through the program's own memory, as they would with read() and send().",
                 "파일의 바이트를 소켓으로 보냅니다(Linux). read()와 send()를 쓸 때와 달리 프로그램의 메모리를 거치지 "
                 "않고 커널의 파일 캐시에서 소켓으로 바로 갑니다."},
-    Explanation{"lseek", "sets the position in a file at which the next read() or write() begins.",
-                "다음 read()나 write()가 시작할 파일 안의 위치를 정합니다."},
-    Explanation{"ftruncate", "cuts an open file to a length.", "열린 파일을 정해진 길이로 자릅니다."},
-    Explanation{"futimens", "sets when a file was last read and changed, as its next reader will be told.",
-                "파일을 마지막으로 읽은 시각과 바꾼 시각을 정합니다."},
-        "open",
-        "makes a descriptor of a path: of a file, a folder, a device. It is the lowest free number, as socket()'s is.",
-        "경로로 파일, 디렉터리, 장치를 열어 디스크립터를 돌려줍니다. socket()처럼 비어 있는 가장 작은 번호입니다."},
-    Explanation{
-        "openat",
-        "is open() for a name that begins in a folder which is open already: whoever renames that folder meanwhile "
-        "can't lead us elsewhere. With O_NOFOLLOW it refuses a symbolic link (ELOOP).",
-        "이미 열린 디렉터리에서 시작하는 이름을 여는 open()입니다. 그 사이 누가 디렉터리의 이름을 바꾸어도 다른 "
-        "곳으로 이끌리지 않습니다. O_NOFOLLOW를 주면 심볼릭 링크를 거절합니다(ELOOP)."},
-    Explanation{"fstat", "tells of an open descriptor what it is, how large, and when it was changed last.",
-                "열린 디스크립터가 무엇인지, 크기가 얼마인지, 언제 마지막으로 바뀌었는지 알려 줍니다."},
-    Explanation{"pread", "is read() from a given place of a file; where read() goes on next does not change.",
-                "파일의 정해진 자리에서 읽습니다. read()가 다음에 읽을 자리는 바뀌지 않습니다."},
-    Explanation{
-        "sendfile",
-        "sends bytes of a file without a copy in the program: the kernel puts the pages of its file cache into the "
-        "socket's send buffer. It returns how many it took, as send() does.",
-        "파일의 바이트를 프로그램에 복사하지 않고 보냅니다. 커널이 파일 캐시의 페이지를 소켓의 송신 버퍼에 바로 "
-        "넣습니다. send()처럼 받아들인 수를 돌려줍니다."},
     Explanation{
         "fsync",
         "waits until all that was written to a file is on the disk: after write() it is only in the kernel's memory.",
@@ -293,10 +298,11 @@ constexpr std::array explanations{
     Explanation{"flock",
                 "takes a lock on an open file, which others respect who ask for it, too; it ends with the descriptor.",
                 "열린 파일에 잠금을 겁니다. 함께 잠금을 청하는 프로그램끼리만 지키며, 디스크립터가 닫히면 풀립니다."},
-    Explanation{"ftruncate", "makes a file so long: what is beyond that is cut off, what is missing reads as zeros.",
-                "파일의 길이를 정합니다. 넘치는 것은 잘리고 모자라는 곳은 0으로 읽힙니다."},
-    Explanation{"lseek", "sets the place in a file where the next read() or write() begins.",
-                "다음 read()나 write()가 시작할 파일 안의 자리를 정합니다."},
+    Explanation{"lseek", "sets the position in a file at which the next read() or write() begins.",
+                "다음 read()나 write()가 시작할 파일 안의 위치를 정합니다."},
+    Explanation{"ftruncate", "cuts an open file to a length.", "열린 파일을 정해진 길이로 자릅니다."},
+    Explanation{"futimens", "sets when a file was last read and changed, as its next reader will be told.",
+                "파일을 마지막으로 읽은 시각과 바꾼 시각을 정합니다."},
 };
 
 }  // namespace
