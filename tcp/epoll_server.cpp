@@ -196,7 +196,8 @@ int main(int argc, char** argv) try {
                 resting = !accept_client(queue, edge, listener, clients, now);
                 if (resting) watch(queue, EPOLL_CTL_MOD, listener, 0);
                 alarm = std::min(alarm, resting ? now + std::chrono::milliseconds(100) : now + patience);
-            } else if (serve_and_watch(queue, edge, fd, clients.at(fd), now) == Outcome::over) {
+            } else if (clients.count(fd) == 0 ||  // if close() has failed
+                       serve_and_watch(queue, edge, fd, clients.at(fd), now) == Outcome::over) {
                 drop_client(fd, clients);
             }
         }

@@ -188,7 +188,8 @@ int main(int argc, char** argv) try {
                 resting = !accept_client(queue, listener, clients, now);
                 if (resting) watch(queue, listener, EVFILT_READ, EV_DELETE);
                 alarm = std::min(alarm, resting ? now + std::chrono::milliseconds(100) : now + patience);
-            } else if (serve_and_watch(queue, fd, clients.at(fd), now) == Outcome::over) {
+            } else if (clients.count(fd) == 0 ||  // if close() has failed
+                       serve_and_watch(queue, fd, clients.at(fd), now) == Outcome::over) {
                 drop_client(fd, clients);
             }
         }
