@@ -59,20 +59,17 @@ TEST_CASE("crowd: counts every message, of each size", "[programs][tcp][crowd]")
 }
 
 TEST_CASE("crowd: for a time, told as a table, with the server's CPU time", "[programs][tcp][crowd]") {
-    for (const char* name : {"tcp/fork_server", "tcp/thread_server"}) {
-        const Server server = start_server(name);
-        const std::string out = run(server.client("tcp/crowd", {"--connections", "20", "--active", "3", "--seconds",
-                                                                "1", "--pid", std::to_string(server.pid())}));
-        INFO(out);
-        const std::vector<std::string> lines = lines_of(out);
-        REQUIRE(lines.size() == 5);
-        CHECK_THAT(lines[0], ContainsSubstring("count") && ContainsSubstring("p99.9"));
-        CHECK_THAT(lines[1], StartsWith("first answers") && ContainsSubstring("20 "));
-        CHECK_THAT(lines[2], StartsWith("later answers"));
-        CHECK_THAT(lines[3], ContainsSubstring("messages/s of 64 bytes, ") && ContainsSubstring("for 1.0"));
-        if (tells_cpu_time)
-            CHECK_THAT(lines[4], StartsWith("the server's CPU time: ") && !ContainsSubstring(" 0.00 us"));
-    }
+    const Server server = start_server("tcp/fork_server");
+    const std::string out = run(server.client("tcp/crowd", {"--connections", "20", "--active", "3", "--seconds", "1",
+                                                            "--pid", std::to_string(server.pid())}));
+    INFO(out);
+    const std::vector<std::string> lines = lines_of(out);
+    REQUIRE(lines.size() == 5);
+    CHECK_THAT(lines[0], ContainsSubstring("count") && ContainsSubstring("p99.9"));
+    CHECK_THAT(lines[1], StartsWith("first answers") && ContainsSubstring("20 "));
+    CHECK_THAT(lines[2], StartsWith("later answers"));
+    CHECK_THAT(lines[3], ContainsSubstring("messages/s of 64 bytes, ") && ContainsSubstring("for 1.0"));
+    if (tells_cpu_time) CHECK_THAT(lines[4], StartsWith("the server's CPU time: ") && !ContainsSubstring(" 0.00 us"));
 }
 
 TEST_CASE("crowd: a server that serves one client at a time", "[programs][tcp][crowd]") {
@@ -113,10 +110,6 @@ TEST_CASE("crowd: servers that do not echo", "[programs][tcp][crowd]") {
     SECTION("too much") {
         peer.send(message + "x");
         says("more came back than was sent\n");
-    }
-    SECTION("too little") {
-        peer.send(message.substr(0, 3));
-        says("no answer within 1 s\n");
     }
     SECTION("an early end") {
         peer.send(message);

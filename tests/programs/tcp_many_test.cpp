@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -204,12 +205,12 @@ TEST_CASE("many: out of descriptors, it serves those who are here, rests, and ta
     if (is_sanitized()) return skip("sanitizers need descriptors themselves");
     INFO(many.name());
     Server server = many.start();
-    rlim_t most = 0;  // of its own descriptors
-    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", server.pid())))
-        most = std::max<rlim_t>(most, std::stoul(entry.path().filename()));
+    rlim_t next = 0;  // the number that the first client's descriptor will have
+    while (std::filesystem::is_symlink(fmt::format("/proc/{}/fd/{}", server.pid(), next)))
+        ++next;
     Peer first = Peer::connected_to(server);
     CHECK(echo(first, "hello") == "hello");
-    limit_descriptors(server.pid(), most + (many.server == "tcp/fork_server" ? 1 : 2));
+    limit_descriptors(server.pid(), many.server == "tcp/fork_server" ? next : next + 1);
 
     // An accept() that waits has its descriptor already.
     std::vector<Peer> waiting;
@@ -289,12 +290,14 @@ TEST_CASE("many: select_server at the end of an fd_set", "[programs][tcp][many]"
     Server server = start_server("tcp/select_server", {}, {.limits = {{RLIMIT_NOFILE, 1100}}});
     Process crowd(server.client("tcp/crowd", {"--connections", "1040", "--messages", "2", "--json"}));
     crowd.expect_exit(1);
-    CHECK_THAT(crowd.out(), ContainsSubstring("\"failed\": 20,"));  // 0 to 3 are no clients
-    CHECK_THAT(crowd.err(), StartsWith("20 of 1040 connections failed (number "));
+    const int failed = std::atoi(crowd.err().c_str());
+    CHECK(failed >= 20);  // 0 to 3 are no clients, and it may have been born with others
+    CHECK(failed <= 30);
+    CHECK_THAT(crowd.err(), StartsWith(fmt::format("{} of 1040 connections failed (number ", failed)));
     CHECK_THAT(server.expect_line(Stream::err, "fd 1024"),
                StartsWith("fd 1024 does not fit into an fd_set, which ends at 1023"));
     must_serve(server, client);
-    CHECK(count_of(server.err(), "does not fit") == 20);
+    CHECK(static_cast<int>(count_of(server.err(), "does not fit")) == failed);
 }
 #endif
 
@@ -363,20 +366,24 @@ TEST_CASE("many: clients that reset, are killed, or leave at once", "[programs][
 }
 
 TEST_CASE("many: a call that fails for one client is not the others' trouble", "[programs][tcp][many]") {
-    const std::string fault = GENERATE("accept:ECONNABORTED", "accept:EMFILE", "accept:EAGAIN", "recv:ECONNRESET",
-                                       "send:EPIPE", "send:EAGAIN", "setsockopt:EINVAL:2", "close:EIO");
-    for (const Many& many : servers_at("127.0.0.1")) {
-        INFO(many.name() << " " << fault);
-        Server server = many.start({"--fault", fault});
-        Process unlucky(server.client(client));
-        unlucky.feed("hello\n");
-        unlucky.close_input();                                    // it may be served, or not
-        const bool per_child = many.server == "tcp/fork_server";  // each of which counts its own calls
-        if (!per_child) server.expect_line(Stream::err, "--fault: ");
-        if (per_child && fault != "close:EIO" && fault.rfind("accept", 0) != 0) continue;
-        must_serve(server, client);
-        CHECK(server.is_running());
+    std::vector<Task> tasks;
+    for (const char* fault : {"accept:ECONNABORTED", "accept:EMFILE", "accept:EAGAIN", "recv:ECONNRESET", "send:EPIPE",
+                              "send:EAGAIN", "setsockopt:EINVAL:2", "close:EIO"}) {
+        for (const Many& many : servers_at("127.0.0.1")) {
+            // Each child of fork_server counts its own calls: there it is every client's.
+            if (many.server == "tcp/fork_server" && std::string(fault).rfind("accept", 0) != 0) continue;
+            tasks.push_back({many.name() + " " + fault, [many, fault] {
+                                 Server server = many.start({"--fault", fault});
+                                 Process unlucky(server.client(client));
+                                 unlucky.feed("hello\n");
+                                 unlucky.close_input();  // it may be served, or not
+                                 server.expect_line(Stream::err, "--fault: ");
+                                 must_serve(server, client);
+                                 if (!server.is_running()) throw Unexpected(server.describe());
+                             }});
+        }
     }
+    CHECK(run_in_parallel(tasks) == "");
 }
 
 TEST_CASE("many: SIGINT and SIGTERM end it, and its clients are told", "[programs][tcp][many]") {
