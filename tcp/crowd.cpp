@@ -416,11 +416,13 @@ void Crowd::report() {
     fmt::print("{:16}{:>9}", "", "count");
     for (const char* name : part_names)
         fmt::print("{:>9}", name);
-    for (const auto& [name, latencies] : {std::pair{"first answers", &first_}, std::pair{"later answers", &later_}}) {
-        fmt::print("\n{:16}{:9}", name, latencies->count());
+    const auto print_row = [](const char* name, const Latencies& latencies) {
+        fmt::print("\n{:16}{:9}", name, latencies.count());
         for (const double part : parts)
-            fmt::print("{:>9}", latencies->count() == 0 ? "-" : three_digits(latencies->within(part)));
-    }
+            fmt::print("{:>9}", latencies.count() == 0 ? "-" : three_digits(latencies.within(part)));
+    };
+    print_row("first answers", first_);
+    print_row("later answers", later_);
     fmt::print("\n");
     if (later_messages_ > 0) {
         const auto messages = static_cast<double>(later_messages_);
