@@ -63,7 +63,7 @@ States wait_for(const Ends& ends, const States& expected) {
     using namespace std::chrono;
     const auto deadline = steady_clock::now() + seconds(1);
     for (;;) {
-        const States now{state_of(ends.client, ends.client_pair), state_of(ends.server, ends.server_pair)};
+        States now{state_of(ends.client, ends.client_pair), state_of(ends.server, ends.server_pair)};
         const auto is = [](const std::string& state, const std::string& wanted) {
             return state == wanted || state == "not shown";
         };
@@ -104,7 +104,7 @@ Ends connect_ends() {
 }
 
 Ends begin_scene() {
-    const Ends ends = connect_ends();
+    Ends ends = connect_ends();
     fmt::print("  {:<45}{:<13}{}\n", "", "client", "server");
     show(ends, "connect(client), accept()", {"ESTABLISHED", "ESTABLISHED"});
     return ends;

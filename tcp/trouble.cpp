@@ -116,7 +116,7 @@ void corrupt(const Connection& connection, Side from, Lane& lane, char* bytes, s
         const auto before = static_cast<unsigned char>(bytes[i]);
         const auto after = static_cast<unsigned char>(before ^ (1 + lane.random() % 255));
         bytes[i] = static_cast<char>(after);
-        if (++changes <= 4) changed += fmt::format("  byte {}: {:02x} -> {:02x}", lane.received + i + 1, before, after);
+        if (++changes <= 3) changed += fmt::format("  {}: {:02x} -> {:02x}", lane.received + i + 1, before, after);
     }
     if (changes > 3) changed += fmt::format("  and {} more", changes - 3);
     if (changes > 0) tell(connection, on_the_way(from), "change", "byte " + changed.substr(2));
@@ -210,8 +210,7 @@ void pass_on_end(Connection& connection, Side from) {
 
 void make_non_blocking(int fd) {
     CALL(fcntl(fd, F_SETFL, O_NONBLOCK));
-    const int on =
-        1;  // or the kernel waits until it has more to send (Nagle's algorithm, tcp(7)), and joins the pieces
+    const int on = 1;  // or Nagle's algorithm (tcp(7)) makes the kernel wait for more to send, and join the pieces
     CALL(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
 }
 
