@@ -129,11 +129,12 @@ private:
         return ntohl(length);
     }
 
-    /// Do the first four bytes, or those that there are, look like text?
+    /// Do the first four bytes, or those that there are, look like text (ASCII or UTF-8)?
     bool is_text() const {
         const std::string_view first = std::string_view(buffer_).substr(begin_, length_size);
-        return std::all_of(first.begin(), first.end(),
-                           [](unsigned char c) { return std::isprint(c) != 0 || std::isspace(c) != 0 || c >= 0x80; });
+        return std::all_of(first.begin(), first.end(), [](unsigned char c) {
+            return std::isprint(c) != 0 || std::isspace(c) != 0 || (c >= 0x80 && c < 0xF5);
+        });
     }
 
     Framing framing_;

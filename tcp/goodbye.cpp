@@ -288,6 +288,7 @@ int main(int argc, char** argv) try {
     if (std::none_of(scenes.begin(), scenes.end(), is_wanted)) {
         throw UsageError(fmt::format("--scene {}: expected {}", escaped(*wanted), help));
     }
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a line at a time, beside the narration, to a file or pipe, too
     here = resolve(host, 0, SOCK_STREAM).front();
     for (const Scene& scene : scenes) {
         if (!is_wanted(scene)) continue;

@@ -75,6 +75,8 @@ TEST_CASE("framing: lengths", "[unit][framing][tcp]") {
                StartsWith("!a message of 9 bytes is announced, and --limit is 8"));
     CHECK_THAT(read("\0\0\0\1a\xff\xff\xff\xff"s).at(1), StartsWith("!a message of 4294967295 bytes is announced"));
     CHECK(read("\0\0\0\1a\xff\xff\xff\xff"s).at(0) == "a");
+    CHECK(read("\xff\xff\xff\xff"s).at(0).find("--framing") == std::string::npos);
+    CHECK_THAT(read("안녕"s).at(0), ContainsSubstring("--framing line at the other end?"));
     CHECK_THAT(read("GET / HTTP/1.1\r\n").at(0), ContainsSubstring("the text \"GET \": --framing line at the other"));
     CHECK_THAT(read("\0\0"s).at(0), StartsWith("!the stream ends within a message: there are 2 bytes of a length"));
     CHECK_THAT(read("\0\0\0\3ab"s).at(0), ContainsSubstring("there are 6 bytes of a message of 7"));
