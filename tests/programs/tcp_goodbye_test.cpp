@@ -12,6 +12,7 @@
 #include <fstream>
 #include <regex>
 
+#ifdef __linux__  // macOS tells no program of TIME_WAIT
 namespace {
 
 std::vector<std::string> hosts() {
@@ -36,7 +37,6 @@ using Rows = std::vector<std::string>;
 
 }  // namespace
 
-#ifdef __linux__  // macOS tells no program of TIME_WAIT
 TEST_CASE("goodbye: each scene", "[programs][tcp][goodbye]") {
     const std::string host = GENERATE(from_range(hosts()));
     INFO(host);
