@@ -207,7 +207,7 @@ void receive_response(int connection, const Settings& settings, std::string& inp
 
 /// Receives the body, and hands on each piece of its content.
 template <typename Take>
-void receive_body(int connection, const Settings& settings, std::string input, http::BodyReader body,
+void receive_body(int connection, const Settings& settings, const std::string& input, http::BodyReader body,
                   const Take& take) {
     std::array<char, 65536> piece;
     std::string_view bytes = input;

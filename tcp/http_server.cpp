@@ -82,7 +82,9 @@ struct Client {
     DIR* folder = nullptr;  // the rest of a listing
 
     Client(int descriptor, std::int64_t now) : fd(descriptor), since(now) {}
+    /// It has something to be sent.
     bool has_answer() const { return sent < output.size() || left > 0 || folder != nullptr; }
+    /// A request has begun and is not whole yet.
     bool in_request() const { return body || taken < input.size(); }
 };
 
@@ -382,8 +384,8 @@ void Server::find(Client& client, const http::RequestLine& request) {
 
     const int index = TRY(openat(client.file, "index.html", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (index == -1) {
-        const http::Error error = why_not_opened(errno);
-        if (error.status() != 404) throw error;
+        const int error = errno;
+        if (why_not_opened(error).status() != 404) throw why_not_opened(error);
         return begin_listing(client);
     }
     TRY(close(client.file));
@@ -534,46 +536,34 @@ void Server::list_more(Client& client) {
 }
 
 const char* reason_of(int status) {
-    switch (status) {
-        case 200:
-            return "OK";
-        case 206:
-            return "Partial Content";
-        case 301:
-            return "Moved Permanently";
-        case 304:
-            return "Not Modified";
-        case 400:
-            return "Bad Request";
-        case 403:
-            return "Forbidden";
-        case 404:
-            return "Not Found";
-        case 405:
-            return "Method Not Allowed";
-        case 408:
-            return "Request Timeout";
-        case 412:
-            return "Precondition Failed";
-        case 413:
-            return "Content Too Large";
-        case 414:
-            return "URI Too Long";
-        case 416:
-            return "Range Not Satisfiable";
-        case 417:
-            return "Expectation Failed";
-        case 431:
-            return "Request Header Fields Too Large";
-        case 501:
-            return "Not Implemented";
-        case 503:
-            return "Service Unavailable";
-        case 505:
-            return "HTTP Version Not Supported";
-        default:
-            return "Internal Server Error";
+    struct Reason {
+        int status;
+        const char* text;
+    };
+    static constexpr std::array reasons{
+        Reason{200, "OK"},
+        Reason{206, "Partial Content"},
+        Reason{301, "Moved Permanently"},
+        Reason{304, "Not Modified"},
+        Reason{400, "Bad Request"},
+        Reason{403, "Forbidden"},
+        Reason{404, "Not Found"},
+        Reason{405, "Method Not Allowed"},
+        Reason{408, "Request Timeout"},
+        Reason{412, "Precondition Failed"},
+        Reason{413, "Content Too Large"},
+        Reason{414, "URI Too Long"},
+        Reason{416, "Range Not Satisfiable"},
+        Reason{417, "Expectation Failed"},
+        Reason{431, "Request Header Fields Too Large"},
+        Reason{501, "Not Implemented"},
+        Reason{503, "Service Unavailable"},
+        Reason{505, "HTTP Version Not Supported"},
+    };
+    for (const Reason& reason : reasons) {
+        if (reason.status == status) return reason.text;
     }
+    return "Internal Server Error";
 }
 
 void Server::answer_with_error(Client& client, const http::Error& error, const std::string& fields) {

@@ -63,6 +63,8 @@ std::string without_what_varies(std::string line, int port) {
     replace(other_port, "$1:PORT");
     replace(child, "$1 PID");
     replace(directory, "DIRECTORY/");
+    static const std::regex http_date("\\bDate: \\w+, \\d+ \\w+ \\d+ [\\d:]+ GMT");
+    replace(http_date, "Date: NOW");
     return line;
 }
 

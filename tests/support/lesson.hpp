@@ -35,10 +35,11 @@ struct Lesson {
 
 Lesson read_lesson(const std::string& file, std::string_view markdown);
 
-/// What is to be the same whenever the commands are run: without times, counts, ports that the kernel picked, process
-/// numbers, the directory of a Unix socket, and the length of a listen queue. The states of sockets stand apart, since
-/// when they are told of depends on who is faster: for each descriptor the states it went through, in order, without
-/// those between two FINs (FIN_WAIT_1, FIN_WAIT_2, CLOSING, LAST_ACK), which may pass unseen.
+/// What is to be the same whenever the commands are run: without times (HTTP's Date, too), counts, ports that the
+/// kernel picked, process numbers, the directory of a Unix socket, and the length of a listen queue. The states of
+/// sockets stand apart, since when they are told of depends on who is faster: for each descriptor the states it went
+/// through, in order, without those between two FINs (FIN_WAIT_1, FIN_WAIT_2, CLOSING, LAST_ACK), which may pass
+/// unseen.
 struct Transcript {
     std::vector<std::string> lines;
     std::map<std::string, std::vector<std::string>> states;  ///< by "fd 3"
