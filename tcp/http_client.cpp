@@ -251,14 +251,13 @@ public:
 
     /// Gets ready for what comes: the rest, or, if the version is another one now, the whole.
     void begin(const Response& response) {
-        fd_ = CALL(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+        const int anew = response.status.code == 206 ? 0 : O_TRUNC;
+        fd_ = CALL(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | anew, 0666));
         if (response.status.code == 206) {
             const auto range = response.head.find("Content-Range");
             if (!range || !range->starts_with(fmt::format("bytes {}-", have_)))
                 throw std::runtime_error("the server sends another part than it was asked for");
             CALL(lseek(fd_, have_, SEEK_SET));
-        } else {
-            CALL(ftruncate(fd_, 0));
         }
         if (const auto date = response.head.find("Last-Modified")) date_ = http::read_date(*date);
     }
@@ -267,7 +266,7 @@ public:
         write_all(fd_, content);
         if (!date_) return;
         const timespec times[] = {{0, UTIME_OMIT}, {*date_, 0}};  // when it was read last, and when written
-        CALL(futimens(fd_, times));
+        TRY(futimens(fd_, times));  // a file of somebody else's, or /dev/null, can't be dated
     }
 
     void end() const {

@@ -581,7 +581,9 @@ void Server::begin_head(Client& client, int status) {
     fmt::format_to(std::back_inserter(client.output), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_of(status),
                    date());
     if (settings_.log) {
-        fmt::print("fd {}  {}  {}\n", client.fd, status, escaped(head_.first_line));
+        Address peer;
+        TRY(getpeername(client.fd, peer.out(), peer.out_length()));
+        std::fputs(fmt::format("{}  {}  {}\n", peer.text(), status, escaped(head_.first_line)).c_str(), stdout);
         std::fflush(stdout);
     }
 }
