@@ -177,7 +177,7 @@ void put_vlan_back(Packet& packet, const tpacket_auxdata& data) {
     const unsigned type = (data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? data.tp_vlan_tpid : ETHERTYPE_VLAN;
     const char tag[] = {static_cast<char>(type >> 8U), static_cast<char>(type & 0xFFU),
                         static_cast<char>(data.tp_vlan_tci >> 8U), static_cast<char>(data.tp_vlan_tci & 0xFFU)};
-    packet.bytes.insert(12, tag, sizeof tag);
+    packet.bytes.insert(packet.bytes.begin() + 12, tag, tag + sizeof tag);
     packet.length += sizeof tag;
 }
 
@@ -206,7 +206,8 @@ std::optional<Packet> next_packet(Capture& capture) {
         Packet packet;
         packet.link = capture.link;
         packet.length = static_cast<std::size_t>(length);
-        packet.bytes.assign(capture.room.data(), std::min(packet.length, capture.room.size()));
+        const auto begin = capture.room.begin();
+        packet.bytes.assign(begin, begin + static_cast<long>(std::min(packet.length, capture.room.size())));
         for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
             if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_TIMESTAMPNS) {
                 timespec time{};

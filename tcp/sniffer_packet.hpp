@@ -101,7 +101,7 @@ struct Packet {
     std::size_t number = 0;
     std::int64_t time = 0;  ///< nanoseconds since 1970
     Link link = Link::ethernet;
-    std::string bytes;           ///< as captured
+    std::vector<char> bytes;     ///< as captured
     std::size_t length = 0;      ///< on the wire
     bool checksum_open = false;  ///< the kernel says that nobody has filled in the checksum
     bool wants_fields = false;   ///< for --hex
@@ -117,6 +117,8 @@ struct Packet {
     std::size_t payload_offset = 0, payload_length = 0;  ///< of TCP, UDP, or of what is not decoded
     std::vector<Field> fields;
     std::vector<std::string> problems;
+
+    std::string_view view() const { return {bytes.data(), bytes.size()}; }
 };
 
 /// Thrown where a header needs bytes that are not there.
@@ -349,7 +351,7 @@ public:
     Decoder(Packet& packet, Connections& connections) : packet_(packet), connections_(connections) {}
 
     void decode() {
-        const Bytes all(packet_.bytes, 0, packet_.bytes.size());
+        const Bytes all(packet_.view(), 0, packet_.bytes.size());
         if (packet_.length < packet_.bytes.size()) packet_.length = packet_.bytes.size();
         if (packet_.length > packet_.bytes.size()) {
             problem("captured {} of {} bytes", packet_.bytes.size(), packet_.length);

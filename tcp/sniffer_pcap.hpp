@@ -53,7 +53,7 @@ public:
                                 static_cast<std::uint32_t>(packet.bytes.size()),
                                 static_cast<std::uint32_t>(packet.length)};
         add(&record, sizeof record);
-        waiting_ += packet.bytes;
+        waiting_ += packet.view();
         if (waiting_.size() > 1'000'000) flush();
     }
 
@@ -111,7 +111,8 @@ public:
         packet.time = std::int64_t{ordered(record.seconds)} * 1'000'000'000 +
                       std::int64_t{ordered(record.fraction)} * (nanoseconds_ ? 1 : 1000);
         packet.length = ordered(record.length);
-        packet.bytes = take(captured);
+        const std::string bytes = take(captured);
+        packet.bytes.assign(bytes.begin(), bytes.end());
         if (packet.bytes.size() < captured) fail("it ends in the middle of a packet");
         return packet;
     }

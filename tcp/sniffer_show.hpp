@@ -17,7 +17,7 @@ constexpr std::size_t shown_of_payload = 64;
 
 inline std::string_view payload_of(const Packet& packet) {
     const std::size_t begin = std::min(packet.payload_offset, packet.bytes.size());
-    return std::string_view(packet.bytes).substr(begin, packet.payload_length);
+    return packet.view().substr(begin, packet.payload_length);
 }
 
 // ---- One line
@@ -267,8 +267,7 @@ inline std::string fields_text(const Packet& packet) {
         const std::size_t end = std::min(field.offset + field.length, packet.bytes.size());
         const std::size_t shown = data ? std::min(end, field.offset + shown_of_payload) : end;
         for (std::size_t line = field.offset; line < shown; line += 8) {
-            const std::string_view bytes =
-                std::string_view(packet.bytes).substr(line, std::min<std::size_t>(8, shown - line));
+            const std::string_view bytes = packet.view().substr(line, std::min<std::size_t>(8, shown - line));
             std::string row = fmt::format("    {:4}  {:23}", line, hex(bytes, " "));
             if (data) row += "   " + escaped(bytes);
             if (!data && line == field.offset) row += fmt::format("   {:16} {}", field.name, field.meaning);
