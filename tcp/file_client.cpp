@@ -16,8 +16,10 @@
 #include "tcp/file_protocol.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <vector>
 
 #include <fcntl.h>
@@ -145,7 +147,7 @@ Offer receive_offer(int connection, long idle) {
 
 /// Opens what there is of this version of the file, or begins it. The lock keeps a second client from the same part.
 Descriptor open_part(const std::string& path) {
-    Descriptor part(CALL(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)));
+    Descriptor part(CALL(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)));
     struct stat status {};
     CALL(fstat(part.get(), &status));
     if (!S_ISREG(status.st_mode)) throw std::runtime_error(escaped(path) + " is there, and is no regular file");
@@ -156,17 +158,32 @@ Descriptor open_part(const std::string& path) {
     return part;
 }
 
-/// How many bytes the part has; they are added to the digest, and the next ones will be written behind them.
-std::int64_t take_up(int part, std::int64_t size, Sha256& sha, std::vector<char>& buffer) {
+/// How many bytes the part has. The next ones are written behind them (O_APPEND).
+std::int64_t size_of_part(int part, std::int64_t size) {
     struct stat status {};
     CALL(fstat(part, &status));
-    if (status.st_size > size) CALL(ftruncate(part, 0));  // that never was a part of this
-    std::int64_t have = 0;
-    while (const ssize_t count = CALL(read(part, buffer.data(), buffer.size()))) {
+    if (status.st_size <= size) return status.st_size;
+    CALL(ftruncate(part, 0));  // that never was a part of this
+    return 0;
+}
+
+/// Computes the SHA-256 of a file that grows up to this size, following the one who writes it: what was received is
+/// digested while the next bytes come. Returns "" if `written`, how much there is by now, becomes `given_up`.
+constexpr std::int64_t given_up = -1;
+std::string hash_behind(int part, std::int64_t size, const std::atomic<std::int64_t>& written) {
+    Sha256 sha;
+    std::vector<char> buffer(std::size_t{256} << 10U);
+    for (std::int64_t done = 0; done < size;) {
+        written.wait(done);  // for as long as there is no more than that
+        const std::int64_t end = written.load();
+        if (end == given_up) return "";
+        const auto wanted = static_cast<std::size_t>(std::min(static_cast<std::int64_t>(buffer.size()), end - done));
+        const ssize_t count = CALL(pread(part, buffer.data(), wanted, done));
+        if (count == 0) throw std::runtime_error("somebody else has made the part shorter");
         sha.add(buffer.data(), static_cast<std::size_t>(count));
-        have += count;
+        done += count;
     }
-    return have;
+    return sha.digest();
 }
 
 void check_room(int part, std::int64_t wanted) {
@@ -178,24 +195,23 @@ void check_room(int part, std::int64_t wanted) {
                                              amount(static_cast<double>(wanted)), amount(room)));
 }
 
-/// Receives up to the size. Returns how many bytes there are then: fewer if the connection ended before.
-std::int64_t receive_rest(int connection, int part, std::int64_t have, std::int64_t size, Sha256& sha,
-                          std::vector<char>& buffer) {
-    Progress progress(have, size);
+/// Receives up to the size, and counts in `written`: it is less than the size if the connection ended before.
+void receive_rest(int connection, int part, std::int64_t size, std::atomic<std::int64_t>& written) {
+    Progress progress(written, size);
+    std::vector<char> buffer(std::size_t{256} << 10U);
     try {
-        while (have < size) {
-            const auto wanted = std::min(static_cast<std::int64_t>(buffer.size()), size - have);
+        while (written < size) {
+            const auto wanted = std::min(static_cast<std::int64_t>(buffer.size()), size - written);
             const ssize_t count = CALL(recv(connection, buffer.data(), static_cast<std::size_t>(wanted), 0));
             if (count == 0) break;
             write_all(part, {buffer.data(), static_cast<std::size_t>(count)});
-            sha.add(buffer.data(), static_cast<std::size_t>(count));
-            have += count;
-            progress.show(have);
+            written += count;
+            written.notify_one();
+            progress.show(written);
         }
     } catch (const SocketError& error) {
         complain(error);
     }
-    return have;
 }
 
 /// Gives the complete part its name. After this line, a machine that loses its power has the whole file or the old one.
@@ -208,29 +224,44 @@ void give_name(int part, const std::string& path, const std::string& name) {
     TRY(fsync(opened.get()));  // the name is the folder's; some file systems can't do that, and need not
 }
 
+/// Does something at the end of the block, whatever ends it.
+template <typename Action>
+struct AtEnd {
+    Action action;
+    explicit AtEnd(Action what) : action(std::move(what)) {}
+    ~AtEnd() { action(); }
+    AtEnd(const AtEnd&) = delete;
+    AtEnd& operator=(const AtEnd&) = delete;
+};
+
 void get(int connection, const std::string& name, const std::string& output, long idle) {
     send_text(connection, "GET " + encoded(name) + "\n");
     const Offer offer = receive_offer(connection, idle);
 
     const std::string path = fmt::format("{}.{}.part", output, offer.tag);
     const Descriptor part = open_part(path);
-    Sha256 sha;
-    std::vector<char> buffer(std::size_t{256} << 10U);
-    const std::int64_t from = take_up(part.get(), offer.size, sha, buffer);
+    const std::int64_t from = size_of_part(part.get(), offer.size);
     if (from > 0) fmt::print(stderr, "going on behind {} of {} bytes\n", from, offer.size);
     check_room(part.get(), offer.size - from);
 
+    std::atomic<std::int64_t> written = from;
+    std::future<std::string> computed =
+        std::async(std::launch::async, [&] { return hash_behind(part.get(), offer.size, written); });
+    const AtEnd give_up([&] {  // however this block is left: the future waits for its thread
+        written = given_up;
+        written.notify_one();
+    });
     send_text(connection, fmt::format("FROM {}\n", from));
     const auto begin = Clock::now();
-    const std::int64_t have = receive_rest(connection, part.get(), from, offer.size, sha, buffer);
+    receive_rest(connection, part.get(), offer.size, written);
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    if (have < offer.size) {
+    if (written < offer.size) {
         throw std::runtime_error(
-            fmt::format("cut off behind {} of {} bytes, which are kept in {}: the same command goes on there", have,
-                        offer.size, escaped(path)));
+            fmt::format("cut off behind {} of {} bytes, which are kept in {}: the same command goes on there",
+                        written.load(), offer.size, escaped(path)));
     }
 
-    const std::string digest = sha.digest();
+    const std::string digest = computed.get();
     const std::string verdict = receive_line(connection, Clock::now() + std::chrono::seconds(idle));
     if (verdict != "SHA256 " + digest) {
         CALL(unlink(path.c_str()));
@@ -243,8 +274,8 @@ void get(int connection, const std::string& name, const std::string& output, lon
     give_name(part.get(), path, output);
     fmt::print("{}: {} bytes, SHA-256 {}\n", escaped(output), offer.size, digest);
     if (isatty(STDERR_FILENO) == 1 && seconds > 0.2)
-        fmt::print(stderr, "{} in {:.1f} s, {}/s\n", amount(static_cast<double>(have - from)), seconds,
-                   amount(static_cast<double>(have - from) / seconds));
+        fmt::print(stderr, "{} in {:.1f} s, {}/s\n", amount(static_cast<double>(offer.size - from)), seconds,
+                   amount(static_cast<double>(offer.size - from) / seconds));
 }
 
 /// "copy" of "folder/copy".

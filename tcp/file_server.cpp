@@ -4,9 +4,8 @@
 //     terminal 2:  build/tcp/file_client
 //                  build/tcp/file_client --get echo_server.cpp --output /tmp/copy
 //
-// The protocol stands in file_protocol.hpp; all of it can be typed into ncat, too. The first time, a file's bytes go
-// through this program, which computes their SHA-256 on the way. It remembers that, and the next time sendfile() sends
-// them from the kernel's cache, past this program.
+// The protocol stands in file_protocol.hpp; all of it can be typed into ncat, too. sendfile() sends a file from
+// the kernel's cache, past this program; another thread reads it for its SHA-256, the first time.
 // Try it: get a file twice, and compare what --trace tells.  Then ask for ../LICENSE , in any disguise that you know.
 
 #include "common/address.hpp"
@@ -19,6 +18,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <map>
 #include <mutex>
 #include <semaphore>
@@ -180,39 +180,48 @@ ssize_t send_piece(int connection, int file, off_t offset, std::size_t count) {
 #endif
 }
 
-void check_time(Clock::time_point deadline) {
-    if (Clock::now() > deadline) throw Cut("this connection has lasted for too long");
-}
-
-/// Sends [offset, size) by sendfile(). False: this file system can't do that, and nothing was sent.
-bool send_by_kernel(int connection, int file, off_t offset, off_t size, Clock::time_point deadline) {
+/// Sends [offset, size) of a file: by sendfile(), or where the file system can't do that, through this program.
+void send_file(int connection, int file, off_t offset, off_t size, const Settings& settings,
+               Clock::time_point deadline) {
     constexpr off_t at_a_time = off_t{4} << 20U;  // so that the deadline is looked at now and then
-    for (const off_t begin = offset; offset < size;) {
-        const ssize_t sent =
-            send_piece(connection, file, offset, static_cast<std::size_t>(std::min(size - offset, at_a_time)));
+    const std::chrono::seconds idle(settings.idle);
+    bool can_sendfile = true;
+    std::vector<char> buffer;
+    while (offset < size) {
+        const auto wanted = static_cast<std::size_t>(std::min(size - offset, at_a_time));
+        ssize_t sent = 0;
+        const Clock::time_point begin = Clock::now();
+        if (can_sendfile) {
+            sent = send_piece(connection, file, offset, wanted);
+            can_sendfile = sent != -1 || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP);
+            if (!can_sendfile || (sent == -1 && errno == EINTR)) continue;
+            if (sent == -1 && errno != EAGAIN) throw Cut("sendfile(): " + describe_error(errno));
+        } else {
+            buffer.resize(std::size_t{256} << 10U);
+            sent = CALL(pread(file, buffer.data(), std::min(wanted, buffer.size()), offset));
+            send_all(connection, buffer.data(), static_cast<std::size_t>(sent));
+        }
         if (sent == 0) throw Cut("the file has become shorter while it was sent");
-        if (sent == -1 && offset == begin && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)) return false;
-        if (sent == -1 && errno == EAGAIN) throw Cut("a client has taken nothing for too long");
-        if (sent == -1 && errno != EINTR) throw Cut("sendfile(): " + describe_error(errno));
-        if (sent > 0) offset += sent;
-        check_time(deadline);
+        // A call that returns with a part, or with EAGAIN, has waited in vain for more room (SO_SNDTIMEO).
+        const auto now = Clock::now();
+        const bool is_part = can_sendfile && (sent == -1 || static_cast<std::size_t>(sent) < wanted);
+        if ((is_part && now - begin >= idle) || now > deadline) {
+            throw Cut(fmt::format("a client has taken only {} of {} bytes, and takes too long", offset, size));
+        }
+        if (sent == -1) continue;
+        offset += sent;
     }
-    return true;
 }
 
-/// Sends [offset, size) through this program, and returns the SHA-256 of [0, size).
-std::string send_and_hash(int connection, int file, off_t offset, off_t size, Clock::time_point deadline) {
+/// The SHA-256 of a file of this size.
+std::string hash_file(int file, off_t size) {
     Sha256 sha;
     std::vector<char> buffer(std::size_t{256} << 10U);
-    for (off_t at = 0; at < size;) {
-        const off_t end = at < offset ? offset : size;  // what the client has got already is only read
-        const std::size_t wanted = std::min(buffer.size(), static_cast<std::size_t>(end - at));
-        const ssize_t count = CALL(pread(file, buffer.data(), wanted, at));
-        if (count == 0) throw Cut("the file has become shorter while it was sent");
+    for (off_t offset = 0; offset < size;) {
+        const ssize_t count = CALL(pread(file, buffer.data(), buffer.size(), offset));
+        if (count == 0) break;  // it has become shorter, and then its version is another one
         sha.add(buffer.data(), static_cast<std::size_t>(count));
-        if (at >= offset) send_all(connection, buffer.data(), static_cast<std::size_t>(count));
-        at += count;
-        check_time(deadline);
+        offset += count;
     }
     return sha.digest();
 }
@@ -225,21 +234,27 @@ void serve_get(int connection, const std::string& name, const Settings& settings
     const Descriptor file = open_beneath(settings.folder, pieces_of(name), false);
     const struct stat before = status_of(file.get());
     if (!S_ISREG(before.st_mode)) throw Refusal(S_ISDIR(before.st_mode) ? "it is a folder" : "it is no regular file");
-    send_text(connection, fmt::format("OK {} {}\n", before.st_size, tag_of(before)));
+    const std::string tag = tag_of(before);
+    send_text(connection, fmt::format("OK {} {}\n", before.st_size, tag));
 
     const std::string answer = receive_line(connection, Clock::now() + std::chrono::seconds(settings.idle));
     const auto offset = answer.starts_with("FROM ") ? parse_size(answer.substr(5)) : std::nullopt;
     if (!offset || *offset > before.st_size) throw Refusal(fmt::format("expected FROM 0 to {}", before.st_size));
 
-    const auto known = digests.find(tag_of(before));
-    const bool sent = known && send_by_kernel(connection, file.get(), *offset, before.st_size, deadline);
-    const std::string digest = sent ? *known : send_and_hash(connection, file.get(), *offset, before.st_size, deadline);
-
-    // The digest may belong to other bytes than those that were sent; then the times tell it.
-    const struct stat after = status_of(file.get());
-    if (tag_of(after) != tag_of(before)) return send_text(connection, "CHANGED\n");
-    digests.remember(after, digest);
-    send_text(connection, "SHA256 " + digest + "\n");
+    // While this thread sends, another computes what will be said behind the bytes. If the file is changed meanwhile,
+    // nobody knows which bytes either of them has seen: then its times tell.
+    const auto is_same = [&] { return tag_of(status_of(file.get())) == tag; };
+    const auto compute = [&] {
+        const std::string computed = hash_file(file.get(), before.st_size);
+        if (is_same()) digests.remember(before, computed);
+        return computed;
+    };
+    const auto known = digests.find(tag);
+    std::future<std::string> digest;
+    if (!known) digest = std::async(std::launch::async, compute);  // its destructor waits for the thread
+    send_file(connection, file.get(), *offset, before.st_size, settings, deadline);
+    const std::string found = known ? *known : digest.get();
+    send_text(connection, is_same() ? "SHA256 " + found + "\n" : "CHANGED\n");
 }
 
 /// The regular files and folders in a folder, sorted; without those that begin with a dot.
@@ -277,8 +292,6 @@ void serve(int connection, const Settings& settings) {
         }
     } catch (const Refusal& refusal) {
         send_text(connection, fmt::format("ERROR {}\n", refusal.what()));
-    } catch (const Cut& cut) {
-        complain(cut);
     }
 }
 
@@ -309,7 +322,9 @@ void run_thread(int connection, const Settings& settings, std::counting_semaphor
         limit_waiting(connection, settings.idle);
         serve(connection, settings);
         hang_up(connection);
-    } catch (const SocketError& error) {  // this client's trouble is nobody else's
+    } catch (const Cut& cut) {
+        complain(cut);
+    } catch (const std::system_error& error) {  // this client's trouble is nobody else's; SocketError is one of these
         complain(error);
     }
     TRY(close(connection));

@@ -49,7 +49,7 @@ for _ in 1 2 3; do
   kill "$pid"
   compared "$a" "$b"
 done
-row 'file_server, first time (read, SHA-256, send)' -
+row 'file_server, first time (and SHA-256 beside it)' -
 
 # A file system in memory: what a disk takes for fsync() says nothing of the network.
 target=/dev/shm
