@@ -245,7 +245,7 @@ void serve_get(int connection, const std::string& name, const Settings& settings
     // nobody knows which bytes either of them has seen: then its times tell.
     const auto is_same = [&] { return tag_of(status_of(file.get())) == tag; };
     const auto compute = [&] {
-        const std::string computed = hash_file(file.get(), before.st_size);
+        std::string computed = hash_file(file.get(), before.st_size);
         if (is_same()) digests.remember(before, computed);
         return computed;
     };

@@ -24,7 +24,7 @@ server_pid=$pid server_port=$port
 
 row() { # row NAME AIM: of the lines "RATIO_OF_TIME TIME TIME RATIO_OF_CPU CPU CPU" in $work/ratios the middle one
   read -r ratio a b cpu_ratio cpu_a cpu_b <<<"$(middle <"$work/ratios")"
-  printf '%-44s %8s %8s %7s %5s   %s\n' "$1" "$a" "$b" "$ratio" "$2" "${cpu_ratio:+$cpu_a, $cpu_b: $cpu_ratio}"
+  printf '%-48s %8s %8s %7s %5s   %s\n' "$1" "$a" "$b" "$ratio" "$2" "${cpu_ratio:+$cpu_a, $cpu_b: $cpu_ratio}"
 }
 compared() { # compared FLOOR SERVER: JSON of one run each
   awk -v a="$(figure seconds "$1")" -v b="$(figure seconds "$2")" -v ca="$(figure server_cpu "$1")" \
@@ -32,7 +32,7 @@ compared() { # compared FLOOR SERVER: JSON of one run each
 }
 
 echo "Seconds for 1 GiB over loopback, and the sending process's CPU time"
-printf '%-44s %8s %8s %7s %5s   %s\n' '' floor 'ours' ratio aim 'CPU: floor, ours: ratio'
+printf '%-48s %8s %8s %7s %5s   %s\n' '' floor 'ours' ratio aim 'CPU: floor, ours: ratio'
 : >"$work/ratios"
 for _ in 1 2 3; do
   a=$("$bench/drain" --pid "$floor_pid" --port "$floor_port") || exit 1
