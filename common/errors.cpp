@@ -88,6 +88,14 @@ constexpr std::array hints{
     Hint{EAFNOSUPPORT,
          "the address belongs to another family (IPv4, IPv6, Unix) than the socket, or this machine lacks it",
          "주소의 종류(IPv4, IPv6, Unix)가 소켓과 다르거나, 이 컴퓨터가 지원하지 않습니다"},
+    Hint{
+        EPROTONOSUPPORT,
+        "this system has no such sockets: macOS has no SOCK_SEQPACKET among Unix sockets, use SOCK_STREAM with lengths",
+        "이 시스템에는 그런 소켓이 없습니다: macOS의 Unix 소켓에는 SOCK_SEQPACKET이 없으니 SOCK_STREAM에 길이를 "
+        "붙여 쓰세요"},
+    Hint{EPROTOTYPE,
+         "a socket of another type has this name: a stream can't connect to a datagram socket, for instance",
+         "이 이름은 다른 종류의 소켓이 갖고 있습니다: 예를 들어 스트림은 데이터그램 소켓에 연결할 수 없습니다"},
 };
 
 /// How many bytes of UTF-8 (RFC 3629, section 4) begin here, 1 to 4; 0 if what is here is not UTF-8.

@@ -101,7 +101,7 @@ Options parse_options(int argc, char** argv, const Program& program) {
                          }});
     }
     if (program.endpoint == Endpoint::unix_path) {
-        table.push_back({"path", "PATH", "the socket's file (default: one in a directory of your own)",
+        table.push_back({"path", "PATH", "the socket's path (default: one in a directory of your own)",
                          [&](const std::string& value) {
                              unix_address(value);  // refuses one that is too long
                              options.path = value;

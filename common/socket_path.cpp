@@ -1,5 +1,6 @@
 #include "common/socket_path.hpp"
 
+#include "common/call.hpp"
 #include "common/errors.hpp"
 
 #include <fmt/core.h>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -45,6 +47,39 @@ Address unix_address(const std::string& path) {
     std::memcpy(address.sun_path, path.data(), path.size());
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
     return {reinterpret_cast<const sockaddr*>(&address), length};
+}
+
+namespace {
+
+/// Is there a server behind this path, or anything else that is not ours to remove?
+bool in_use(const std::string& path, const Address& address, int type) {
+    struct stat status {};
+    if (TRY(lstat(path.c_str(), &status)) == -1) return errno != ENOENT;  // gone: its owner has ended just now
+    if (!S_ISSOCK(status.st_mode)) return true;
+
+    const int probe = CALL(socket(AF_UNIX, type, 0));
+    CALL(fcntl(probe, F_SETFL, O_NONBLOCK));  // a server whose queue is full would let us wait
+    const bool refused = TRY(connect(probe, address.get(), address.length())) == -1 && errno == ECONNREFUSED;
+    TRY(close(probe));
+    return !refused;
+}
+
+}  // namespace
+
+void bind_to_path(int socket, const std::string& path) {
+    const Address address = unix_address(path);
+    try {
+        CALL(bind(socket, address.get(), address.length()));
+    } catch (const SocketError& error) {
+        int type = SOCK_STREAM;
+        socklen_t length = sizeof type;
+        if (error.code().value() != EADDRINUSE) throw;
+        CALL(getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &length));  // a probe of another type gets no answer
+        if (in_use(path, address, type)) throw;
+        TRY(unlink(path.c_str()));
+        CALL(bind(socket, address.get(), address.length()));
+    }
+    remove_at_exit(path);
 }
 
 namespace {

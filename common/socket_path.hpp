@@ -14,6 +14,10 @@ std::string private_socket_path(const std::string& name);
 /// and 104 on macOS, the last of them 0.
 Address unix_address(const std::string& path);
 
+/// bind() to a path, also where a server that was killed has left its file behind; as unix/echo_server.cpp writes it
+/// out. Then remove_at_exit(). Throws SocketError: EADDRINUSE if somebody is there, or a file that is no socket.
+void bind_to_path(int socket, const std::string& path);
+
 /// Removes the socket file when the process ends (also by SIGINT or SIGTERM, once announce_ready was called), if by
 /// then it is still the one that is there now.
 void remove_at_exit(const std::string& path);
