@@ -5,7 +5,8 @@
 //
 // Each line that you type is one message; Ctrl-D ends the input. It has the easier half of two others: it connects, as
 // unix/echo_client.cpp does, and so needs no name to be answered; and one recv() is one whole answer, as in
-// unix/datagram_client.cpp, so that nothing has to be put together. Try it: --ahead 5, and see that five lines stay five.
+// unix/datagram_client.cpp, so that nothing has to be put together. Try it: --ahead 5, and see that five lines stay
+// five.
 
 #include "common/call.hpp"
 #include "common/errors.hpp"

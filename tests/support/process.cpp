@@ -179,9 +179,10 @@ struct Ends {
     std::string host, port;
 };
 
-/// "::1" and "7000" of "[::1]:7000"; a Unix socket's path and "" of that path.
+/// "::1" and "7000" of "[::1]:7000"; a Unix socket's path and "" of that path, also of "@/path", an abstract name.
 Ends split(const std::string& address) {
     if (address.front() == '/') return {address, ""};
+    if (address.front() == '@') return {address.substr(1), ""};
     const size_t colon = address.rfind(':');
     std::string host = address.substr(0, colon);
     if (host.front() == '[') host = host.substr(1, host.size() - 2);
