@@ -57,6 +57,8 @@ std::string without_what_varies(std::string line, int port) {
     static const std::regex other_port("([0-9\\]]):(?!7000\\b)\\d{4,5}\\b"), child("\\b(child|pid[ =])\\s*\\d+");
     static const std::regex directory(
         "(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
+    // A client's own socket has its process number in its name; an abstract one that the kernel picked has five digits.
+    static const std::regex own_name("(DIRECTORY/[a-z]+)\\.\\d+"), autobound("@[0-9a-f]{5}\\b");
     replace(blocked, "");
     replace(meanwhile, "");
     replace(time, " TIME $1");
@@ -65,6 +67,8 @@ std::string without_what_varies(std::string line, int port) {
     replace(directory, "DIRECTORY/");
     static const std::regex http_date("\\bDate: \\w+, \\d+ \\w+ \\d+ [\\d:]+ GMT");
     replace(http_date, "Date: NOW");
+    replace(own_name, "$1.PID");
+    replace(autobound, "@PICKED");
     return line;
 }
 

@@ -75,6 +75,9 @@ TEST_CASE("lesson: what varies from run to run is left out", "[unit][lesson]") {
     CHECK(line("on /tmp/two-terminals-0/echo") == "on DIRECTORY/echo");
     CHECK(line("on /tmp/two-terminals-test-aB3_x9/two-terminals/echo") == "on DIRECTORY/echo");
     CHECK(line("on /etc/echo") == "on /etc/echo");
+    CHECK(line("bound  /run/user/1000/two-terminals/datagram.4711") == "bound  DIRECTORY/datagram.PID");
+    CHECK(line("bound  @0f3a2") == "bound  @PICKED");
+    CHECK(line("bound  @/tmp/two-terminals-0/abstract") == "bound  @DIRECTORY/abstract");
 }
 
 TEST_CASE("lesson: states, per descriptor", "[unit][lesson]") {
