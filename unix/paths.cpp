@@ -106,7 +106,7 @@ int start_server(const char* path) {
 /// What becomes of a client that connects, and leaves.
 std::string knock(const char* path) {
     const int client = new_socket();
-    const std::string result = outcome(try_connect(client, path));
+    std::string result = outcome(try_connect(client, path));
     CALL(close(client));
     return result;
 }
@@ -196,12 +196,12 @@ void permissions() {
     const int server = start_server("room/socket");
     tell("bind() with umask 022 makes the file", mode_of("room/socket"));
     tell("(who knocks is an ordinary user: root may do everything)");
-    for (const mode_t mode : {0666U, 0222U, 0444U, 0000U}) {
+    for (const mode_t mode : std::array<mode_t, 4>{0666, 0222, 0444, 0000}) {
         CALL(chmod("room/socket", mode));
         tell(fmt::format("the file is {}: connect()", mode_of("room/socket")), knock_as_anybody("room/socket"));
     }
     CALL(chmod("room/socket", 0666));
-    for (const mode_t mode : {0111U, 0444U, 0000U}) {
+    for (const mode_t mode : std::array<mode_t, 3>{0111, 0444, 0000}) {
         CALL(chmod("room", mode));
         tell(fmt::format("the file {}, its directory {}: connect()", "srw-rw-rw-", mode_of("room")),
              knock_as_anybody("room/socket"));
