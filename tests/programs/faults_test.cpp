@@ -294,6 +294,10 @@ TEST_CASE("faults: whatever fails, no program crashes, hangs or hides it", "[pro
     for (const Row& row : rows()) {
         if (access(program(row.program).c_str(), X_OK) != 0) continue;  // of another system
         for (const std::string& error : row.errors.empty() ? errors() : row.errors)
+#ifndef __linux__
+        if (row.program.find("seqpacket") != std::string::npos) continue;  // is built there, and cannot run
+#endif
+        for (const std::string& error : errors())
             tasks.push_back({row.program + " with " + error, [row, error] { run_all(row, error); }});
     }
     const std::string failures = run_in_parallel(tasks);
