@@ -19,7 +19,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 }
 
 void Descriptor::reset() {
-    if (fd_ != -1) TRY(close(fd_));
+    if (fd_ != -1) close(fd_);
     fd_ = -1;
 }
 

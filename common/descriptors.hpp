@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-/// A descriptor and the duty to close it.
+/// A descriptor and the duty to close it. Where closing is part of the story, a program closes it itself: release().
 class Descriptor {
 public:
     Descriptor() = default;
@@ -18,7 +18,7 @@ public:
 
     int get() const { return fd_; }
     int release() { return std::exchange(fd_, -1); }  ///< it is the caller's now
-    void reset();                                     ///< closes it now
+    void reset();                                     ///< closes it now, silently
 
 private:
     int fd_ = -1;

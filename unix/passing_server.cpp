@@ -188,7 +188,7 @@ void Server::listen_to(Worker& worker) {
     using State = Worker::State;
     if (word == 'g' && worker.state == State::offered) {
         enter(worker, State::busy);
-        worker.connection.reset();
+        TRY(close(worker.connection.release()));  // the worker's copy keeps the connection open
     } else if (word == 'n' && worker.state == State::offered) {
         fmt::print(stderr, "worker {} could not take a connection\n", worker.number);
         enter(worker, State::resting);

@@ -48,10 +48,20 @@ void serve_as(unsigned number, int connection, const Settings& settings) {
     serve(connection);
 }
 
+/// A server that ended with something of ours unread has reset the connection.
+Delivery next_delivery(int server, unsigned char& number) {
+    try {
+        return receive_with_descriptors(server, &number, 1, 1);
+    } catch (const SocketError& error) {
+        if (error.code().value() != ECONNRESET) throw;
+        return {};
+    }
+}
+
 /// Takes a connection from the server and serves it. False: there will be no more.
 bool take_one(int server, const Settings& settings) {
     unsigned char number = 0;  // who we are, in the eyes of the server
-    Delivery delivery = receive_with_descriptors(server, &number, 1, 1);
+    Delivery delivery = next_delivery(server, number);
     if (delivery.count == 0) return false;
     if (delivery.descriptors.size() != 1 || delivery.incomplete) {
         fmt::print(stderr, "worker {}: {}\n", number,
@@ -67,8 +77,8 @@ bool take_one(int server, const Settings& settings) {
     } catch (const SocketError& error) {  // this client's trouble is not the next one's
         complain(error);
     }
-    connection.reset();
-    send_all(server, "d", 1);
+    TRY(close(connection.release()));
+    TRY(send(server, "d", 1, 0));  // if the server has ended, recvmsg() will tell
     return true;
 }
 

@@ -216,10 +216,22 @@ double percentile(const std::vector<double>& sorted, double share) {
     return sorted[static_cast<std::size_t>(std::lround(last * share))];
 }
 
+void give_up(int) {
+    constexpr std::string_view text = "a measurement takes much longer than it may: giving up\n";
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+    _exit(1);
+}
+
+/// Whatever happens to the other process, neither waits for ever.
+void set_alarm(const Limits& limits) {
+    std::signal(SIGALRM, give_up);
+    alarm(static_cast<unsigned>(20 + limits.milliseconds / 1000));
+}
+
 /// A child that does its part and ends. It is given the result pipe, to tell the parent by.
 class Partner {
 public:
-    Partner(Course& course, const std::function<void(int result)>& part) {
+    Partner(Course& course, const Limits& limits, const std::function<void(int result)>& part) {
         int ends[2];
         CALL(pipe(ends));
         result_ = Descriptor(ends[0]);
@@ -227,6 +239,7 @@ public:
         pid_ = CALL(fork());
         if (pid_ == 0) {
             int status = 1;
+            set_alarm(limits);
             try {
                 course.parent = {};  // else our own copy would keep the end from us
                 part(theirs.get());
@@ -282,7 +295,7 @@ void measure_round_trips(const Contestant& who, const Limits& limits, Result& re
     Course course = who.make();
     limit_both(who, course);
     const auto size = static_cast<std::size_t>(result.size);
-    Partner partner(course, [&](int) {
+    Partner partner(course, limits, [&](int) {
         std::vector<char> message(size);
         while (receive_message(who, course.child.reads(), message) > 0)
             send_message(who, course.child.writes(), message);
@@ -319,7 +332,7 @@ void measure_throughput(const Contestant& who, const Limits& limits, Result& res
     Course course = who.make();
     limit_both(who, course);
     const auto size = static_cast<std::size_t>(result.size);
-    Partner partner(course, [&](int tell) {
+    Partner partner(course, limits, [&](int tell) {
         // A stream's reader takes what there is, as any program would; small messages come many at a time.
         std::vector<char> buffer(who.keeps_messages ? size : std::max<std::size_t>(size, 65536));
         Count count;
@@ -365,7 +378,9 @@ void measure_throughput(const Contestant& who, const Limits& limits, Result& res
 Result measure(const Contestant& who, long size, const Limits& limits) {
     Result result{.who = &who, .size = size};
     try {
+        set_alarm(limits);
         measure_round_trips(who, limits, result);
+        set_alarm(limits);
         measure_throughput(who, limits, result);
     } catch (const SocketError& error) {
         const int number = error.code().value();

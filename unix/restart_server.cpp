@@ -46,16 +46,16 @@ namespace {
 constexpr const char* predecessor_variable = "TWO_TERMINALS_PREDECESSOR";
 constexpr std::size_t most_unsent = 65536;  // of one client; then we stop reading from it
 
-std::int64_t seconds() {
+std::int64_t milliseconds() {
     using namespace std::chrono;
-    return duration_cast<std::chrono::seconds>(steady_clock::now().time_since_epoch()).count();
+    return duration_cast<std::chrono::milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
 struct Client {
     Descriptor connection;
-    std::vector<char> unsent = {};   ///< what it is owed
-    bool ended = false;              ///< it sends no more
-    std::int64_t since = seconds();  ///< when it last sent or took something
+    std::vector<char> unsent = {};        ///< what it is owed
+    bool ended = false;                   ///< it sends no more
+    std::int64_t since = milliseconds();  ///< when it last sent or took something
     bool gone = false;
 };
 
@@ -206,8 +206,8 @@ public:
           clients_(std::move(clients)),
           command_(command),
           most_clients_(static_cast<std::size_t>(most_clients)),
-          idle_(idle),
-          patience_(patience) {}
+          idle_(1000 * idle),
+          patience_(1000 * patience) {}
 
     /// Serves until a successor has taken over.
     void run();
@@ -227,8 +227,8 @@ private:
     std::vector<Client> clients_;
     char** command_;  // how we were started
     std::size_t most_clients_;
-    long idle_;
-    long patience_;
+    std::int64_t idle_;  // milliseconds, as the next
+    std::int64_t patience_;
 
     Descriptor successor_;  // our end of the socket to it, if one is starting
     pid_t successor_pid_ = -1;
@@ -264,12 +264,17 @@ void Server::run() {
         if (watched[2].revents != 0) add_client();
         if (watched[0].revents != 0) start_successor();
         if (watched[1].revents != 0 && has_been_replaced()) return;
-        if (successor_.get() != -1 && seconds() > successor_since_ + patience_) give_successor_up("takes too long");
+        if (successor_.get() != -1 && milliseconds() >= successor_since_ + patience_)
+            give_successor_up("takes too long");
     }
 }
 
 int Server::milliseconds_to_wait() const {
-    return successor_.get() == -1 && (clients_.empty() || idle_ == 0) ? -1 : 1000;
+    std::int64_t next = successor_.get() == -1 ? INT64_MAX : successor_since_ + patience_;
+    for (const Client& client : clients_) {
+        if (idle_ > 0) next = std::min(next, client.since + idle_);
+    }
+    return next == INT64_MAX ? -1 : static_cast<int>(std::max<std::int64_t>(0, next - milliseconds()));
 }
 
 void Server::add_client() {
@@ -292,7 +297,7 @@ void Server::receive(Client& client) {
         client.gone = errno != EAGAIN && errno != EINTR;
         return;
     }
-    client.since = seconds();
+    client.since = milliseconds();
     client.ended = received == 0;
     client.unsent.insert(client.unsent.end(), buffer, buffer + received);
 }
@@ -304,7 +309,7 @@ void Server::send_unsent(Client& client) {
             client.gone = errno != EAGAIN && errno != EINTR;
             return;
         }
-        client.since = seconds();
+        client.since = milliseconds();
         client.unsent.erase(client.unsent.begin(), client.unsent.begin() + sent);
     }
     client.gone = client.ended && client.unsent.empty();
@@ -312,7 +317,7 @@ void Server::send_unsent(Client& client) {
 
 void Server::drop_idle() {
     for (Client& client : clients_) {
-        if (idle_ > 0 && seconds() > client.since + idle_) client.gone = true;
+        if (idle_ > 0 && milliseconds() >= client.since + idle_) client.gone = true;
     }
 }
 
@@ -330,7 +335,7 @@ void Server::start_successor() {
         Descriptor ours(ends[0]);
         const Descriptor theirs(ends[1]);
         CALL(fcntl(ours.get(), F_SETFD, FD_CLOEXEC));
-        limit_waiting(ours.get(), patience_);
+        limit_waiting(ours.get(), patience_ / 1000);
         successor_pid_ = CALL(fork());
         if (successor_pid_ == 0) {
             try {
@@ -344,7 +349,7 @@ void Server::start_successor() {
             _exit(1);
         }
         successor_ = std::move(ours);
-        successor_since_ = seconds();
+        successor_since_ = milliseconds();
     } catch (const SocketError& error) {
         complain(error);
         fmt::print(stderr, "no successor could be started: going on\n");
@@ -390,16 +395,17 @@ int main(int argc, char** argv) try {
                   {"patience", "SECONDS", "go on if no successor has taken over by then", &patience, 1, 3600}}});
 
     std::vector<Client> clients;
-    Descriptor listener;
-    watch_for_hangup();
-    Descriptor predecessor;
+    Descriptor listener, predecessor;
     if (const auto fd = take_variable(predecessor_variable)) {
         predecessor = Descriptor(static_cast<int>(parse_number(*fd, 3, INT32_MAX, predecessor_variable)));
         CALL(fcntl(predecessor.get(), F_SETFD, FD_CLOEXEC));
-        listener = take_over(predecessor.get(), clients);
-    } else if (const auto activated = activated_listener()) {
+    } else if (const auto activated = activated_listener()) {  // before anything else becomes descriptor 3
         listener = Descriptor(*activated);
-    } else {
+    }
+    watch_for_hangup();
+    if (predecessor.get() != -1) {
+        listener = take_over(predecessor.get(), clients);
+    } else if (listener.get() == -1) {
         listener = Descriptor(listen_at(resolve(options.host, options.port, SOCK_STREAM).front()));
     }
     CALL(fcntl(listener.get(), F_SETFL, O_NONBLOCK));

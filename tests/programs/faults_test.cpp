@@ -23,6 +23,7 @@ enum class Role {
     server,  ///< prints "listening on", and serves the peer
     client,  ///< connects to the peer
     alone,   ///< has no peer
+    helper,  ///< helps the peer, a server, which others of its kind help, too
 };
 
 struct Row {
@@ -37,9 +38,13 @@ struct Row {
     std::vector<std::string> errors = {};  ///< of a program that takes its time: these, and not all
     std::string sign = {};  ///< what its output has in it when all went well, if the rest is never the same
     bool forks = false;     ///< each of its children counts on by itself, and so has the same call fail, too
+    std::string sign = {};    ///< what its output has in it when all went well, if the rest is never the same
+    std::string helper = {};  ///< two of these must come to the server's --path, or it serves nobody
 };
 
 const Process::Command impatient{"--timeout", "100", "--tries", "3"};
+
+const Process::Command one_request{"--requests", "1", "--brief", "--patience", "5"};
 
 std::vector<Row> rows() {
     return {
@@ -115,6 +120,18 @@ std::vector<Row> rows() {
         {"unix/abstract_client", Role::client, "unix/abstract_server"},
         {"unix/credentials_server", Role::server, "unix/credentials_client"},
         {"unix/credentials_client", Role::client, "unix/credentials_server"},
+        {"unix/passing_cat", Role::alone, "", {"LICENSE"}},
+        {"unix/passing_server", Role::server, "unix/passing_client", {}, one_request, "", "", "unix/passing_worker"},
+        {"unix/passing_client", Role::client, "unix/passing_server", one_request, {}, "", "", "unix/passing_worker"},
+        {"unix/passing_worker", Role::helper, "unix/passing_server", {}, {}, "", "", "unix/passing_worker"},
+        {"unix/restart_server", Role::server, "tcp/echo_client"},
+        {"unix/race",
+         Role::alone,
+         "",
+         {"--contestants", "tcp,unix-stream,pipe", "--sizes", "64", "--rounds", "2", "--no-bars"},
+         {},
+         "",
+         "Unix stream"},
         {"websocket/echo_server", Role::server, "websocket/echo_client"},
         {"websocket/echo_client", Role::client, "websocket/echo_server"},
         {"websocket/event_server", Role::server, "websocket/echo_client"},
@@ -189,6 +206,30 @@ struct Upstream {
     }
     std::unique_ptr<Server> server;
     Process::Command arguments;
+/// A server that helpers come to at a path.
+using Helpers = std::vector<std::unique_ptr<Process>>;
+
+Helpers start_helpers(const std::string& helper, const TempDir& directory) {
+    Helpers helpers;
+    for (int i = 0; i < 2 && !helper.empty(); ++i)
+        helpers.push_back(std::make_unique<Process>(Process::Command{program(helper), "--path", directory / "socket"}));
+    return helpers;
+}
+
+/// A server without faults, and its helpers.
+struct Service {
+    Service(const std::string& name, Process::Command arguments, const std::string& helper)
+        : server(start_server(name, with_path(std::move(arguments), helper))),
+          helpers(start_helpers(helper, directory)) {}
+
+    Process::Command with_path(Process::Command arguments, const std::string& helper) const {
+        if (!helper.empty()) arguments.insert(arguments.end(), {"--path", directory / "socket"});
+        return arguments;
+    }
+
+    TempDir directory;
+    Server server;
+    Helpers helpers;
 };
 
 /// One run of a server with a fault. Returns whether there was a call to fail.
@@ -202,6 +243,7 @@ bool run_server(const Row& row, const std::string& error, int number, const std:
         command.insert(command.end(), {"--path", directory / "socket"});
     } else {
         command.insert(command.end(), {"--port", "0"});
+        if (!row.helper.empty()) command.insert(command.end(), {"--path", directory / "socket"});
     }
     Process server(command);
     const auto is_ready = [&] { return server.out().find('\n') != std::string::npos; };
@@ -213,6 +255,7 @@ bool run_server(const Row& row, const std::string& error, int number, const std:
     const std::string line = server.out().substr(0, server.out().find('\n'));
     const std::string address = line.substr(line.rfind(' ') + 1);
     const Process::Command client_line = client_command(row.peer, address, row.peer_arguments);
+    const Helpers helpers = start_helpers(row.helper, directory);
 
     Process client(client_line);
     client.feed(row.input);
@@ -255,10 +298,31 @@ bool run_client(const Row& row, const Process::Command& base, const std::string&
     return was_injected(client);
 }
 
+/// One run of a helper with a fault: whatever becomes of it, the others serve the next client.
+bool run_helper(const Row& row, const std::string& error, int number) {
+    Service service(row.peer, row.peer_arguments, row.helper);
+    service.helpers.back() = std::make_unique<Process>(
+        Process::Command{program(row.program), "--path", service.directory / "socket", fault_option(error, number)});
+    Process& helper = *service.helpers.back();
+    const Process::Command client = service.server.client("unix/passing_client", {"--requests", "4", "--brief"});
+    Process first(client);
+    // As above, a descriptor that close() has not closed stays open: here, as long as the helper lives.
+    const auto is_left_open = [&] { return helper.err().find("--fault: close ") != std::string::npos; };
+    wait_until([&] { return !first.is_running() || is_left_open(); }, "the client's end", limit);
+    if (is_left_open()) service.server.signal(SIGTERM);
+    const Ending ending = first.wait(limit);
+    must(ending == Ending{0, 0} || was_injected(helper), "requests were lost without a fault", {&first, &helper});
+    if (was_injected(helper) && !is_left_open())
+        must(run(client).find(" 0 lost") != std::string::npos, "the others don't serve", {});
+    service.server.signal(SIGTERM);
+    check_end(helper, {""});
+    return was_injected(helper);
+}
+
 /// All runs of a row with an errno.
 void run_all(const Row& row, const std::string& error) {
     // What comes out when nothing fails.
-    std::unique_ptr<Server> server;
+    std::unique_ptr<Service> service;
     Process::Command base{program(row.program)};
     base.insert(base.end(), row.arguments.begin(), row.arguments.end());
     std::string expected;
@@ -268,22 +332,28 @@ void run_all(const Row& row, const std::string& error) {
         arguments.insert(arguments.end(), upstream.arguments.begin(), upstream.arguments.end());
         const Server whole = start_server(row.program, arguments);
         expected = run(whole.client(row.peer, row.peer_arguments), row.input);
+        const Service whole(row.program, row.arguments, row.helper);
+        expected = run(whole.server.client(row.peer, row.peer_arguments), row.input);
     } else if (row.role == Role::client) {
-        server.reset(new Server(start_server(row.peer, row.peer_arguments)));
-        base = server->client(row.program, row.arguments);
+        service = std::make_unique<Service>(row.peer, row.peer_arguments, row.helper);
+        base = service->server.client(row.program, row.arguments);
         expected = run(base, row.input);
-    } else {
+    } else if (row.role == Role::alone) {
         expected = run(base, row.input);
     }
+    const auto run_once = [&](int number) {
+        return row.role == Role::server   ? run_server(row, error, number, expected)
+               : row.role == Role::helper ? run_helper(row, error, number)
+                                          : run_client(row, base, error, number, expected);
+    };
     int number = 1;
-    while (row.role == Role::server ? run_server(row, error, number, expected)
-                                    : run_client(row, base, error, number, expected)) {
+    while (run_once(number)) {
         if (++number == 1000) throw Unexpected("there is no end to its calls");
     }
     if (row.role != Role::alone && number < 5) throw Unexpected("it made hardly a call that could fail");
-    if (server) {
+    if (service) {
         const bool serves = is_right(run(base, row.input), {expected, row.sign});
-        must(server->is_running() && serves, "the server did not survive", {&*server});
+        must(service->server.is_running() && serves, "the server did not survive", {&service->server});
     }
 }
 
