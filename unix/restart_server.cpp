@@ -363,8 +363,8 @@ bool Server::has_been_replaced() {
         receive_exactly(successor_.get(), &ready, 1);
         if (ready != 'r') throw std::runtime_error("it is no successor");
         hand_over(successor_.get(), listener_.get(), clients_);
-        fmt::print(stderr, "{} connections handed over to process {}: this one ends\n", clients_.size(),
-                   successor_pid_);
+        fmt::print(stderr, "handed over to process {}, connections: {}; this one ends\n", successor_pid_,
+                   clients_.size());
         return true;
     } catch (const std::exception& error) {
         complain(error);
