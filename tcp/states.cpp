@@ -270,8 +270,8 @@ void Stage::reach(End& end, const char* state, const std::string& how) {
     say(fmt::format("  {:8} {}", end.name, how));
     const std::string gap = answer.words.size() > 56 ? "\n           "  // IPv6
                                                      : std::string(change.size() < 29 ? 29 - change.size() : 2, ' ');
-    say(fmt::format("     {} {}{}{}", painted(number, green), painted(change, green), gap,
-                    painted(answer.words, grey)));
+    say(fmt::format("     {} {}{}{}", painted(number, green), arrow == arrows.end() ? change : painted(change, green),
+                    gap, painted(answer.words, grey)));
     end.state = state;
     if (holds_) hold();
 }
