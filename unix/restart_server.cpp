@@ -79,7 +79,7 @@ bool is(const Item& item, const char* kind) { return std::memcmp(item.kind, kind
 void receive_exactly(int socket, char* bytes, std::size_t count) {
     while (count > 0) {
         const ssize_t received = CALL(recv(socket, bytes, count, 0));
-        if (received == 0) throw std::runtime_error("the other process ended in the middle of the handover");
+        if (received == 0) throw std::runtime_error("the other process has ended");
         bytes += received;
         count -= static_cast<std::size_t>(received);
     }

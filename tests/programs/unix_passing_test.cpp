@@ -206,7 +206,7 @@ TEST_CASE("passing: whatever a server sends, nothing leaks in a worker", "[progr
     CHECK(server.receive(1) == "n");
     CHECK_THAT(worker.expect_line(Stream::err, "worker 7"), ContainsSubstring("no connection came"));
     const size_t before = descriptors_of(worker);
-    for (const size_t many : {2, 3, 253}) {
+    for (const size_t many : {size_t{2}, size_t{3}, size_t{253}}) {
         INFO(many);
         send(std::vector<int>(many, connection.get()));
         CHECK(server.receive(1) == "n");
