@@ -31,7 +31,8 @@ public:
     /// beginning is kept and shown.
     std::string take(std::string_view bytes);
 
-    /// What is wrong when no more bytes come: a frame that is not whole, or a header behind which no frame can be found.
+    /// What is wrong when no more bytes come: a frame that is not whole, or a header behind which no frame can be
+    /// found.
     /// "" if nothing is.
     std::string end() const;
 
