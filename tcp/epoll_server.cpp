@@ -53,6 +53,7 @@ std::vector<int> wait_for_ready(int queue, int milliseconds) {
     epoll_event events[256];
     const int count = CALL(epoll_wait(queue, events, 256, milliseconds));
     std::vector<int> ready;
+    ready.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) {
         ready.push_back(events[i].data.fd);  // for an error, too: recv() or send() will tell it
     }

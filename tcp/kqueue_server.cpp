@@ -52,6 +52,7 @@ std::vector<int> wait_for_ready(int queue, int milliseconds) {
     const timespec limit{.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1'000'000L};
     const int count = CALL(kevent(queue, nullptr, 0, events, 256, milliseconds == -1 ? nullptr : &limit));
     std::vector<int> ready;
+    ready.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) {
         ready.push_back(static_cast<int>(events[i].ident));  // for an error, too: recv() or send() will tell it
     }

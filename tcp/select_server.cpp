@@ -50,7 +50,7 @@ std::vector<int> wait_for_ready(int listener, const Clients& clients, int millis
         FD_SET(connection, client.unsent.empty() ? &readable : &writable);
         highest = std::max(highest, connection);
     }
-    timeval limit{.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+    timeval limit{.tv_sec = milliseconds / 1000, .tv_usec = static_cast<suseconds_t>(milliseconds % 1000) * 1000};
     CALL(select(highest + 1, &readable, &writable, nullptr, milliseconds == -1 ? nullptr : &limit));
     std::vector<int> ready;
     for (int fd = 0; fd <= highest; ++fd) {
