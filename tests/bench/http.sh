@@ -28,8 +28,16 @@ find_nginx() {
   "$nginx" -v >/dev/null 2>&1
 }
 
+# Starts it at a port near ours: the next one that nobody has. Leaves process and port in $theirs and $theirs_port.
 start_nginx() {
-  theirs_port=$(awk -v port="$ours_port" 'BEGIN { print port < 60000 ? port + 1 : port - 1 }')
+  for step in 1 2 3 4 5; do
+    theirs_port=$((ours_port < 60000 ? ours_port + 7 * step : ours_port - 7 * step))
+    try_nginx && return
+  done
+  return 1
+}
+
+try_nginx() {
   cat >"$work/nginx.conf" <<END
 daemon off; master_process off; worker_processes 1; pid $work/nginx.pid; error_log $work/nginx.errors;
 events { worker_connections 1024; }
@@ -44,9 +52,9 @@ END
   theirs=$!
   pids+=("$theirs")
   for _ in $(seq 50); do
-    (: >"/dev/tcp/127.0.0.1/$theirs_port") 2>/dev/null && return
-    kill -0 "$theirs" 2>/dev/null || return 1
     sleep 0.1
+    kill -0 "$theirs" 2>/dev/null || return 1  # somebody has the port
+    (: >"/dev/tcp/127.0.0.1/$theirs_port") 2>/dev/null && return
   done
   return 1
 }
@@ -80,8 +88,8 @@ if find_nginx && start_nginx; then
     printf '%-6s %12s %12s %7s %6s   %s, %s, %s\n' $file "$a" "$b" "$ratio" 0.5 "$wa" "$wb" "$wall"
   done
 else
-  echo "nginx is not here, and could not be fetched: http_server alone"
-  [ -s "$work/fetching" ] && tail -n 1 "$work/fetching"
+  echo "nginx is not here, and could not be fetched or started: http_server alone"
+  tail -n 1 "$work/fetching" "$work/nginx.errors" 2>/dev/null
   echo "Requests per second of the server's CPU time, and on the wall, of 100 connections"
   for file in 1KiB 1MiB; do echo "$file $(measure "$ours" "$ours_port" "$file")"; done
 fi
