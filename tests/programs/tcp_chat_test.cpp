@@ -279,7 +279,9 @@ TEST_CASE("chat: stopped and continued, it takes the terminal again", "[programs
     anna.type("half");
     anna.expect(Stream::terminal, "> half");
     anna.signal(SIGTSTP);
-    wait_until([&] { return takes_lines(anna); }, "the terminal's settings");
+    const Process::Command ask_ps{"ps", "-o", "stat=", "-p", std::to_string(anna.pid())};
+    wait_until([&] { return run(ask_ps).starts_with('T'); }, "it to stop");  // SIGCONT before that would be lost
+    CHECK(takes_lines(anna));
     anna.signal(SIGCONT);
     anna.expect(Stream::terminal, "\r\x1b[K> half");
     CHECK_FALSE(takes_lines(anna));

@@ -439,7 +439,7 @@ TEST_CASE("file: a hostile server", "[programs][tcp][file]") {
         {"OK 5 ................\n", "does not speak our protocol"},
         {"OK 5 0123456789ABCDEF\n", "does not speak our protocol"},
         {"OK 5  " + some_tag + "\n", "does not speak our protocol"},
-        {std::string(70'000, 'x'), "a line has at most"},
+        {std::string(17'000, 'x'), "a line has at most"},
         {"ERROR \x1b[2J\x1b]0;title\x07\n", "the server refuses: \\x1b[2J\\x1b]0;title\\x07"},
         {"OK 9223372036854775807 " + some_tag + "\n", "there is room for"}};
     for (const auto& [bytes, complaint] : rows) {
@@ -449,7 +449,7 @@ TEST_CASE("file: a hostile server", "[programs][tcp][file]") {
         Peer server = listener.accept();
         line_from(server);
         server.send(bytes);
-        server.end_sending();
+        if (bytes.size() <= longest_line) server.end_sending();  // of more it does not wait for the end
         client.expect_exit(1);
         if (bytes != "OK") CHECK_THAT(client.err(), ContainsSubstring(complaint));
         CHECK(lines_of(client.err()).size() == 1);
