@@ -133,8 +133,20 @@ help:
 demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(PAIR)
 
+# Three at a time, since most tests wait most of the time; each part's output stays together.
+PARTS := faults websocket others
+faults_part := [faults]
+websocket_part := [websocket]~[faults]~[soak]
+others_part := ~[websocket]~[faults]~[soak]
 test: tests
-	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) $(if $(ONLY),'$(ONLY)')
+ifdef ONLY
+	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
+else
+	@export TWO_TERMINALS_BUILD=$(BUILD); $(foreach part,$(PARTS),\
+	  $(TESTS) '$($(part)_part)' >$(BUILD)/tests/$(part).log 2>&1 & $(part)=$$!;) \
+	failed=; $(foreach part,$(PARTS),wait $$$(part) || failed="$$failed $(part)"; cat $(BUILD)/tests/$(part).log;) \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+endif
 
 fuzz:
 	@sh scripts/fuzz $(SECONDS)

@@ -43,6 +43,9 @@ termios usual, ours;
 void use_usual() { tcsetattr(STDIN_FILENO, TCSANOW, &usual); }
 void use_ours() { tcsetattr(STDIN_FILENO, TCSANOW, &ours); }
 
+/// A handler cannot draw. It says so here, and poll() returns, even if it had not been called yet.
+int continued[2] = {-1, -1};  // a pipe
+
 /// The shell is to go on below our line.
 void leave_line() { [[maybe_unused]] const auto written = write(STDOUT_FILENO, "\n", 1); }
 
@@ -59,6 +62,7 @@ void restore_and_stop(int) {
     use_usual();
     std::raise(SIGSTOP);  // returns when the shell says fg
     use_ours();
+    [[maybe_unused]] const auto written = write(continued[1], "", 1);
     errno = kept_errno;
 }
 
@@ -71,6 +75,7 @@ public:
         ours.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
         ours.c_cc[VMIN] = 1;
         ours.c_cc[VTIME] = 0;
+        CALL(pipe(continued));
         struct sigaction action {};
         for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
             action.sa_handler = restore_and_end;
@@ -199,11 +204,14 @@ bool talk(int connection, bool typing, std::string unsent) {
 
     for (;;) {
         pollfd watched[] = {{connection, static_cast<short>(unsent.empty() ? POLLIN : POLLIN | POLLOUT), 0},
-                            {more_input && unsent.size() < enough ? STDIN_FILENO : -1, POLLIN, 0}};
-        if (TRY(poll(watched, 2, -1)) == -1) {
-            if (errno != EINTR) throw std::runtime_error("poll(): " + describe_error(errno));
-            if (typing && more_input) line.draw();  // we were stopped, and go on
-            continue;
+                            {more_input && unsent.size() < enough ? STDIN_FILENO : -1, POLLIN, 0},
+                            {continued[0], POLLIN, 0}};
+        CALL(poll(watched, 3, -1));
+
+        if (watched[2].revents != 0) {  // we were stopped, and go on
+            char byte = 0;
+            CALL(read(continued[0], &byte, 1));
+            if (typing && more_input) line.draw();
         }
 
         if ((watched[0].revents & ~POLLOUT) != 0) {  // bytes, the end, or an error that recv() will tell

@@ -57,6 +57,12 @@ struct Service {
     return count;
 }
 
+/// An answer may be here before the last descriptor is closed: so it is waited for. One that leaks never is.
+[[maybe_unused]] void has_again(const Process& process, size_t count) {
+    wait_until([&] { return descriptors_of(process) == count; },
+               fmt::format("{} descriptors; there are {}", count, descriptors_of(process)), Milliseconds(5000));
+}
+
 Peer connected_to_path(const std::string& path) {
     const Address address = unix_address(path);
     Peer peer(socket(AF_UNIX, SOCK_STREAM, 0));
@@ -168,7 +174,7 @@ TEST_CASE("passing: a worker without a free descriptor says so, and others serve
     CHECK(service.client({"--requests", "6", "--at-once", "1"}) == "worker 2: 6 requests\n6 answered, 0 lost\n");
     CHECK_THAT(service.server.err(), ContainsSubstring("worker 1 could not take a connection\n"));
     CHECK_THAT(full->err(), ContainsSubstring("worker 1: a connection was cut off: no descriptor is free"));
-    CHECK(descriptors_of(*full) == before);
+    has_again(*full, before);
     CHECK(full->is_running());
 }
 
@@ -210,14 +216,14 @@ TEST_CASE("passing: whatever a server sends, nothing leaks in a worker", "[progr
         INFO(many);
         send(std::vector<int>(many, connection.get()));
         CHECK(server.receive(1) == "n");
-        CHECK(descriptors_of(worker) == before);
+        has_again(worker, before);
     }
     server.send("garbage");
     CHECK(server.receive(7) == "nnnnnnn");
     send({null.get()});
     CHECK(server.receive(2) == "gd");
     CHECK_THAT(worker.expect_line(Stream::err, "(ENOTSOCK)"), ContainsSubstring("setsockopt"));
-    CHECK(descriptors_of(worker) == before);
+    has_again(worker, before);
 
     client.end_sending();  // so each is served at once
     for (int i = 0; i < 100; ++i) {
@@ -229,7 +235,7 @@ TEST_CASE("passing: whatever a server sends, nothing leaks in a worker", "[progr
         CHECK((server.receive(200) == all));
         client.receive(900);
     }
-    CHECK(descriptors_of(worker) == before);
+    has_again(worker, before);
     server.close();
     worker.expect_exit(0);
 }
@@ -252,10 +258,10 @@ TEST_CASE("passing: whatever a worker sends, nothing leaks in the server", "[pro
             hostile.close();
             CHECK(service.server.expect_line(Stream::err, "worker 2 ") == "worker 2 has ended");
         }
-        CHECK(descriptors_of(service.server) == before);
+        has_again(service.server, before);
     }
     CHECK(service.client({"--requests", "50", "--brief"}) == "50 answered, 0 lost\n");
-    CHECK(descriptors_of(service.server) == before);
+    has_again(service.server, before);
 }
 
 #endif
