@@ -133,11 +133,12 @@ help:
 demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(PAIR)
 
-# Three at a time, since most tests wait most of the time; each part's output stays together.
-PARTS := faults websocket others
+# Four at a time, since most tests wait most of the time; each part's output stays together.
+PARTS := faults websocket tcp others
 faults_part := [faults]
 websocket_part := [websocket]~[faults]~[soak]
-others_part := ~[websocket]~[faults]~[soak]
+tcp_part := [tcp]~[websocket]~[faults]~[soak]
+others_part := ~[tcp]~[websocket]~[faults]~[soak]
 test: tests
 ifdef ONLY
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
