@@ -499,7 +499,7 @@ TEST_CASE("http server: out of descriptors, it rests, and serves again", "[progr
     CHECK(cpu_seconds(server.pid()) - before < 0.1);
     peers.clear();
     must_answer(server);
-    CHECK(count_of(server.err(), "\n") <= 10);
+    CHECK(count_of(server.err(), "\n") <= 30);  // it may have to rest again behind each of the 20 that leave
 }
 #endif
 
