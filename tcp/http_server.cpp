@@ -444,12 +444,10 @@ void Server::answer_with_file(Client& client, const struct stat& about, std::str
     const http::Part part = asked.value_or(http::Part{0, size});
     const std::size_t begin = client.output.size();
     begin_head(client, asked ? 206 : 200);
-    fmt::format_to(std::back_inserter(client.output),
-                   "Content-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\n{}", type, part.end - part.begin,
-                   validators);
+    client.output += fmt::format("Content-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\n{}", type,
+                                 part.end - part.begin, validators);
     if (asked) {
-        fmt::format_to(std::back_inserter(client.output), "Content-Range: bytes {}-{}/{}\r\n", part.begin, part.end - 1,
-                       size);
+        client.output += fmt::format("Content-Range: bytes {}-{}/{}\r\n", part.begin, part.end - 1, size);
     }
     end_head(client);
     if (client.head_only) return;
@@ -474,8 +472,8 @@ void Server::redirect(Client& client, std::string_view target) {
     const std::size_t query = std::min(target.find('?'), target.size());
     begin_head(client, 301);
     // Made of the path as it was read: "//elsewhere/docs", repeated as it came, would lead to another host.
-    fmt::format_to(std::back_inserter(client.output), "Location: /{}/{}\r\nContent-Length: 0\r\n",
-                   http::percent_encoded(path_.text), target.substr(query));
+    client.output += fmt::format("Location: /{}/{}\r\nContent-Length: 0\r\n", http::percent_encoded(path_.text),
+                                 target.substr(query));
     end_head(client);
     release_file(client);
 }
@@ -502,7 +500,7 @@ void Server::add_piece(Client& client, const std::string& text) {
     if (!client.chunked) {
         client.output += text;
     } else if (!text.empty()) {  // an empty chunk would be the last
-        fmt::format_to(std::back_inserter(client.output), "{:x}\r\n{}\r\n", text.size(), text);
+        client.output += fmt::format("{:x}\r\n{}\r\n", text.size(), text);
     }
 }
 
@@ -571,15 +569,13 @@ void Server::answer_with_error(Client& client, const http::Error& error, const s
     begin_head(client, error.status());
     if (error.status() == 405) client.output += "Allow: GET, HEAD\r\n";
     client.output += fields;
-    fmt::format_to(std::back_inserter(client.output), "Content-Type: text/plain\r\nContent-Length: {}\r\n",
-                   text.size());
+    client.output += fmt::format("Content-Type: text/plain\r\nContent-Length: {}\r\n", text.size());
     end_head(client);
     if (!client.head_only) client.output += text;
 }
 
 void Server::begin_head(Client& client, int status) {
-    fmt::format_to(std::back_inserter(client.output), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_of(status),
-                   date());
+    client.output += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_of(status), date());
     if (settings_.log) {
         Address peer;
         TRY(getpeername(client.fd, peer.out(), peer.out_length()));

@@ -51,7 +51,7 @@ const std::string ok = "HTTP/1.1 200 OK\r\n";
 }  // namespace
 
 TEST_CASE("http client: the three ways in which a body ends", "[programs][tcp][http]") {
-    for (const size_t piece : {100'000, 1}) {
+    for (const size_t piece : {size_t{100'000}, size_t{1}}) {
         for (const std::string& answer :
              {ok + "Content-Length: 5\r\n\r\nhello", ok + "\r\nhello",
               ok + "Transfer-Encoding: chunked\r\n\r\n2;x\r\nhe\r\n3\r\nllo\r\n0\r\nA: b\r\n\r\n",
