@@ -37,7 +37,7 @@ Process::Command connect_timeout(const std::string& host, const std::string& por
 std::string after_last_colon(const std::string& line) { return line.substr(line.rfind(':') + 1); }
 
 /// The tables that backlog prints: each begins with "  listener" and has a line for each client.
-std::vector<std::vector<std::string>> tables_of(const std::string& output) {
+[[maybe_unused]] std::vector<std::vector<std::string>> tables_of(const std::string& output) {
     std::vector<std::vector<std::string>> tables;
     for (const std::string& line : lines_of(output)) {
         if (line.rfind("  listener", 0) == 0) tables.emplace_back();
@@ -46,7 +46,7 @@ std::vector<std::vector<std::string>> tables_of(const std::string& output) {
     return tables;
 }
 
-size_t lines_in(const std::vector<std::string>& table, const std::string& part) {
+[[maybe_unused]] size_t lines_in(const std::vector<std::string>& table, const std::string& part) {
     size_t count = 0;
     for (const std::string& line : table)
         count += line.find(part) != std::string::npos ? 1 : 0;

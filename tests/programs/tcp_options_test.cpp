@@ -16,7 +16,7 @@ std::vector<std::string> hosts() {
 }
 
 /// The numbers that stand where the pattern has a group, of every match in the text.
-std::vector<double> numbers_in(const std::string& text, const std::string& pattern) {
+[[maybe_unused]] std::vector<double> numbers_in(const std::string& text, const std::string& pattern) {
     std::vector<double> numbers;
     const std::regex regex(pattern);
     for (auto match = std::sregex_iterator(text.begin(), text.end(), regex); match != std::sregex_iterator(); ++match) {
@@ -175,8 +175,8 @@ TEST_CASE("urgent: the story of the urgent byte", "[programs][tcp][urgent]") {
     process->expect_exit(0);
     const std::string& out = process->out();
     INFO(out);
-    const size_t inlined = out.find("with SO_OOBINLINE"), two = out.find("two: "), lost = out.find("the first is lost"),
-                 marked = out.find("the same with SO_OOBINLINE");
+    [[maybe_unused]] const size_t inlined = out.find("with SO_OOBINLINE"), two = out.find("two: "),
+                                  lost = out.find("the first is lost"), marked = out.find("the same with SO_OOBINLINE");
     REQUIRE(marked != std::string::npos);
     const std::string apart = out.substr(0, inlined);
     CHECK_THAT(apart, ContainsSubstring("SIGURG came; poll(): POLLIN POLLPRI\n") &&

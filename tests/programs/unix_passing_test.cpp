@@ -63,7 +63,7 @@ struct Service {
                fmt::format("{} descriptors; there are {}", count, descriptors_of(process)), Milliseconds(5000));
 }
 
-Peer connected_to_path(const std::string& path) {
+[[maybe_unused]] Peer connected_to_path(const std::string& path) {
     const Address address = unix_address(path);
     Peer peer(socket(AF_UNIX, SOCK_STREAM, 0));
     REQUIRE(connect(peer.fd(), address.get(), address.length()) == 0);
