@@ -4,7 +4,7 @@
 # adding one file.
 
 CHAPTERS := tcp udp unix websocket
-PACKAGES := fmt libcrypto zlib catch2
+PACKAGES := fmt libcrypto zlib nlohmann_json catch2
 
 # ---- How to build: make CXX=clang++, make SANITIZE=address,undefined (or thread), make OPTIMIZE=1
 

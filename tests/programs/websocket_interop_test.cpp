@@ -4,6 +4,7 @@
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/npm.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
 
@@ -41,29 +42,10 @@ std::optional<Foreign> python() {
     return {};
 }
 
-/// Installs what tests/interop/package-lock.json names into build/interop, if it is not there yet. Skips if it can't.
 std::optional<Foreign> node() {
-    if (!has_tool("node") || !has_tool("npm")) return {};
-    const std::string directory = program("interop");
-    const std::string lock = read_file("tests/interop/package-lock.json");
-    const std::string installed = directory + "/package-lock.json";
-    if (!fs::exists(directory + "/node_modules/ws") || !fs::exists(installed) || read_file(installed) != lock) {
-        fs::remove_all(directory);
-        fs::create_directories(directory);
-        fs::copy("tests/interop/package.json", directory);
-        Process npm({"npm", "ci", "--prefix", directory, "--no-audit", "--no-fund", "--ignore-scripts",
-                     "--prefer-offline", "--fetch-retries=1"});
-        write_file(installed, lock);
-        if (npm.wait(Milliseconds(120'000)).status != 0) {
-            fs::remove(installed);
-            skip("npm can't install ws: " + npm.err());
-            return {};
-        }
-    }
-    return Foreign{"npm's ws",
-                   {"node"},
-                   ".mjs",
-                   {.environment = {"NODE_PATH=" + fs::absolute(directory).string() + "/node_modules"}}};
+    const auto surroundings = npm_packages();
+    if (!surroundings) return {};
+    return Foreign{"npm's ws", {"node"}, ".mjs", *surroundings};
 }
 
 std::optional<Foreign> foreign(const std::string& name) { return name == "python" ? python() : node(); }
@@ -185,10 +167,8 @@ TEST_CASE("websocket interop: our load generator with their servers", "[programs
 }
 
 TEST_CASE("websocket interop: Chromium", "[programs][websocket][interop][browser]") {
-    std::string chromium;
-    for (const char* name : {"chromium", "chromium-browser", "google-chrome"})
-        if (chromium.empty()) chromium = find_tool(name);
-    if (chromium.empty()) return skip("chromium is not installed (sh scripts/setup --dev)");
+    const std::string chromium = find_chromium();
+    if (chromium.empty()) return;
 
     const TempDir directory;
     int profiles = 0;
