@@ -6,6 +6,7 @@
 #include "common/address.hpp"
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/network.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/text.hpp"
 
@@ -22,6 +23,7 @@
 namespace {
 
 constexpr Milliseconds limit{10'000};
+constexpr int lesson_port = 7000;
 
 /// The lines on a terminal that runs a program of a block.
 std::vector<std::string> lines_on(Process& terminal) {
@@ -55,21 +57,29 @@ int four_digit_port() {
     return next;
 }
 
-/// A block's program with the port at which it is to be run in place of 7000.
+/// Where the blocks of one name are run: in a folder of their own, at a port in place of 7000, or at that in a network
+/// of their own.
+struct Place {
+    TempDir directory;
+    int port = lesson_port;
+    std::unique_ptr<Network> network;
+};
+
+/// A block's program.
 class Replay {
 public:
-    Replay(const Block& block, const TempDir& directory, int port)
+    Replay(const Block& block, const Place& place)
         : block_(block),
-          expected_(normalized(block.shown)),
-          port_(port),
-          process_(command(block, std::to_string(port)),
-                   {.environment = {"XDG_RUNTIME_DIR=" + directory.path(), "NO_COLOR=1", "LC_CTYPE=C.UTF-8"},
+          place_(place),
+          expected_(normalized(block.shown, 0, block.any_numbers)),
+          process_(command(block, place),
+                   {.environment = {"XDG_RUNTIME_DIR=" + place.directory.path(), "NO_COLOR=1", "LC_CTYPE=C.UTF-8"},
                     .terminal = Terminal::all}) {}
 
     /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
     /// the terminal at its place.
     void wait_for_lines_before(size_t line) {
-        const auto printed = [&] { return normalized(lines_on(process_), port_).lines.size() >= line; };
+        const auto printed = [&] { return now().lines.size() >= line; };
         wait_until([&] { return printed() || !process_.is_running(); }, fmt::format("{} lines", line), limit);
     }
 
@@ -105,7 +115,7 @@ public:
     /// "" if the terminal shows what the block does.
     std::string complaint() {
         const std::vector<std::string> lines = lines_on(process_);
-        const std::string differences = difference(expected_, normalized(lines, port_));
+        const std::string differences = difference(expected_, now());
         if (differences.empty()) return "";
         std::string text =
             fmt::format("{}: is not what the program prints now (- lesson, + now)\n{}  The terminal shows:\n",
@@ -116,52 +126,97 @@ public:
     }
 
 private:
-    /// One of our programs is told the port; in a command for the shell, 7000 is replaced by it.
-    static Process::Command command(const Block& block, const std::string& port) {
-        const std::string prefix = "build/";
-        if (block.command.rfind(prefix, 0) != 0 || block.command.find_first_of("'\"|<>&;$*") != std::string::npos) {
-            std::string line = std::regex_replace(block.command, std::regex("\\b7000\\b"), port);
-            line = std::regex_replace(line, std::regex("(^|[ (])" + prefix), "$1" + program(""));
-            return {"sh", "-c", line};
+    Transcript now() {
+        std::vector<std::string> lines = lines_on(process_);
+        const std::string folder = place_.directory.path() + "/tmp/";
+        for (std::string& line : lines)
+            for (size_t at = 0; (at = line.find(folder)) != std::string::npos;)
+                line.replace(at, folder.size(), "/tmp/");
+        return normalized(lines, place_.port == lesson_port ? 0 : place_.port, block_.any_numbers);
+    }
+
+    static Process::Command command(const Block& block, const Place& place) {
+        const Process::Command plain = needs_shell(block) ? script(block, place) : words(block, place);
+        return place.network ? place.network->inside(plain) : plain;
+    }
+
+    static bool is_command(const std::string& line) { return line.rfind("$ ", 0) == 0; }
+
+    static bool needs_shell(const Block& block) {
+        return block.command.rfind("build/", 0) != 0 ||
+               block.command.find_first_of("'\"|<>&;$*") != std::string::npos ||
+               std::any_of(block.shown.begin(), block.shown.end(), is_command);
+    }
+
+    /// For the shell: with our port, our programs and our folder in place of those that are named in it.
+    static Process::Command script(const Block& block, const Place& place) {
+        const auto here = [&](const std::string& line) {
+            std::string changed = std::regex_replace(line, std::regex("\\b7000\\b"), std::to_string(place.port));
+            changed = std::regex_replace(changed, std::regex("(^|[ (;])build/"), "$1" + program(""));
+            return std::regex_replace(changed, std::regex("/tmp/"), place.directory.path() + "/tmp/");
+        };
+        std::string script = "mkdir -p " + place.directory.path() + "/tmp\n" + here(block.command) + "\n";
+        for (const std::string& line : block.shown) {
+            if (!is_command(line)) continue;
+            // The line itself is shown where the reader has typed it.
+            script += "cat <<'END'\n" + line + "\nEND\n" + here(line.substr(2)) + "\n";
         }
+        return {"bash", "-c", script};
+    }
+
+    /// One of our programs is told the port.
+    static Process::Command words(const Block& block, const Place& place) {
         Process::Command words = words_of(block.command);
-        const std::string name = words.front().substr(prefix.size());
+        const std::string name = words.front().substr(std::string("build/").size());
         words.front() = program(name);
+        if (place.port == lesson_port) return words;
         const bool takes_port = run({program(name), "--help"}).find("--port PORT") != std::string::npos;
         const bool has_port = std::find(words.begin(), words.end(), "--port") != words.end();
-        if (takes_port && !has_port) words.insert(words.end(), {"--port", port});
+        if (takes_port && !has_port) words.insert(words.end(), {"--port", std::to_string(place.port)});
         return words;
     }
 
     const Block& block_;
+    const Place& place_;
     Transcript expected_;
-    int port_;
     Process process_;
 };
 
 /// Runs the blocks of one name. Returns what differs.
 std::string replay(const std::vector<Block>& blocks) {
-    const TempDir directory;
-    std::unique_ptr<Replay> server;
-    const int port = four_digit_port();
+    Place place;
+    if (std::any_of(blocks.begin(), blocks.end(), [](const Block& block) { return block.own_network; })) {
+        place.network = std::make_unique<Network>();
+        if (!place.network->is_there()) return "";
+    } else {
+        place.port = four_digit_port();
+    }
+    std::vector<std::unique_ptr<Replay>> servers;
     std::string complaints;
     for (const Block& block : blocks) {
+        Block beside;
+        std::unique_ptr<Replay> hidden;
+        if (!block.beside.empty()) {
+            beside.command = block.beside;
+            hidden = std::make_unique<Replay>(beside, place);
+            hidden->wait_until_it_listens();
+        }
         if (block.kind == Block::Kind::server) {
-            server = std::make_unique<Replay>(block, directory, port);
-            server->wait_until_it_listens();
+            servers.push_back(std::make_unique<Replay>(block, place));
+            servers.back()->wait_until_it_listens();
         } else if (block.kind == Block::Kind::client) {
-            if (!server) return block.place + ": no server of this name stands before it\n";
-            Replay client(block, directory, port);
+            if (servers.empty() && !hidden) return block.place + ": no server of this name stands before it\n";
+            Replay client(block, place);
             client.type_lines();
             client.end();
             complaints += client.complaint();
         } else {
-            Replay command(block, directory, port);
+            Replay command(block, place);
             command.end();
             complaints += command.complaint();
         }
     }
-    if (server) {
+    for (const auto& server : servers) {
         server->end();
         complaints += server->complaint();
     }

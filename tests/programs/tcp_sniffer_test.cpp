@@ -3,6 +3,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/network.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
@@ -26,28 +27,6 @@ bool is_built() {
     skip("the sniffer is for Linux");
     return false;
 }
-
-/// Lives as long as its network does.
-class Network {
-public:
-    Network() : keeper_({"unshare", "-Urn", "sh", "-c", "ip link set lo up && echo ready && exec cat"}) {
-        wait_until([&] { return keeper_.out() == "ready\n" || !keeper_.is_running(); }, "a network of our own");
-    }
-    /// Skips if there is none.
-    bool is_there() {
-        if (keeper_.is_running()) return true;
-        skip("no namespaces of our own here: " + keeper_.err());
-        return false;
-    }
-    Process::Command inside(const Process::Command& command) const {
-        Process::Command whole{"nsenter", "-t", std::to_string(keeper_.pid()), "-U", "-n", "--preserve-credentials"};
-        whole.insert(whole.end(), command.begin(), command.end());
-        return whole;
-    }
-
-private:
-    Process keeper_;
-};
 
 bool has_tools() {
     for (const char* tool : {"unshare", "nsenter", "ip"})

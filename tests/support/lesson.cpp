@@ -16,18 +16,24 @@ std::string trimmed(const std::string& text) {
     return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(' ') - begin + 1);
 }
 
-/// Reads "replay NAME client: hello | bye ^D"; nothing if it is no such thing.
+/// Reads "replay NAME client, own network: hello | bye ^D"; nothing if it is no such thing.
 std::optional<Block> read_marker(const std::string& line) {
-    static const std::regex marker("<!-- replay (\\S+) (server|command|client: *(.*?)) -->");
+    static const std::regex marker(
+        "<!-- replay (\\S+) (server|command|client)((, own network|, any numbers|, beside [^,:>]+)*)(: *(.*?))? -->");
     std::smatch match;
     if (!std::regex_match(line, match, marker)) return {};
+    if ((match[2] == "client") != match[5].matched) return {};  // a client types, be it nothing; others do not
     Block block;
     block.name = match[1];
-    const std::string kind = match[2];
-    block.kind = kind == "server"    ? Block::Kind::server
-                 : kind == "command" ? Block::Kind::command
-                                     : Block::Kind::client;
-    std::string typed = match[3];
+    block.kind = match[2] == "server"    ? Block::Kind::server
+                 : match[2] == "command" ? Block::Kind::command
+                                         : Block::Kind::client;
+    const std::string ways = match[3];
+    block.own_network = ways.find("own network") != std::string::npos;
+    static const std::regex beside(", beside ([^,]+)");
+    if (std::smatch server; std::regex_search(ways, server, beside)) block.beside = server[1];
+    block.any_numbers = ways.find("any numbers") != std::string::npos;
+    std::string typed = match[6];
     if (typed.size() >= 2 && typed.substr(typed.size() - 2) == "^D") {
         block.ends_input = true;
         typed.resize(typed.size() - 2);
@@ -70,6 +76,14 @@ std::string without_what_varies(std::string line, int port) {
     replace(own_name, "$1.PID");
     replace(autobound, "@PICKED");
     return line;
+}
+
+/// For blocks that measure: what is measured may differ, and with it how wide the columns are.
+std::string without_numbers(const std::string& line) {
+    static const std::regex identifier("\\b([0-9a-f]{16}|[0-9A-F]{8}:[0-9A-F]{4,8})\\b");
+    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s)\\b)?"), blanks(" {2,}");
+    const std::string known = std::regex_replace(line, identifier, "ID");
+    return trimmed(std::regex_replace(std::regex_replace(known, number, "N"), blanks, " "));
 }
 
 /// Takes a line "    fd 3  ..." into the states of its descriptor, without the counts of bytes and of a queue.
@@ -161,7 +175,7 @@ Lesson read_lesson(const std::string& file, std::string_view markdown) {
     return lesson;
 }
 
-Transcript normalized(const std::vector<std::string>& lines, int port) {
+Transcript normalized(const std::vector<std::string>& lines, int port, bool any_numbers) {
     Transcript transcript;
     static const std::regex state("\\s+(fd \\d+  |\\(closed\\)  ).*");
     for (const std::string& line : lines) {
@@ -169,7 +183,7 @@ Transcript normalized(const std::vector<std::string>& lines, int port) {
         if (std::regex_match(plain, state)) {
             take_state(transcript.states, plain);
         } else {
-            transcript.lines.push_back(plain);
+            transcript.lines.push_back(any_numbers ? without_numbers(plain) : plain);
         }
     }
     while (!transcript.lines.empty() && transcript.lines.back().empty())

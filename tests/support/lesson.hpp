@@ -7,9 +7,17 @@
 //     <!-- replay NAME command -->                     nothing is typed; if a server of this name stands before it,
 //                                                      that is what 7000 means in it
 //     <!-- not replayed: REASON -->                    the block is only for reading
+// Behind server, client or command may stand
+//     , own network                                    all blocks of this name are run at port 7000 itself, in a
+//     network
+//                                                      of their own: there may be several servers, and ss sees no
+//                                                      others
+//     , beside build/...                               this server runs beside it, and is not shown
+//     , any numbers                                    numbers, units of time and the width of columns may differ
 // Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs a mark.
 // The commands are run at another port than 7000. One that is for the shell (it has quotes or a pipe, or is not a
-// program of ours) must name its port itself, as 7000.
+// program of ours) must name its port itself, as 7000. Such a block may have several lines "$ COMMAND"; what it calls
+// /tmp/ is a folder of the test's.
 
 #include <map>
 #include <string>
@@ -24,6 +32,9 @@ struct Block {
     Kind kind = Kind::command;
     std::vector<std::string> typed;  ///< lines
     bool ends_input = false;         ///< by ^D
+    std::string beside;              ///< a server's command
+    bool own_network = false;
+    bool any_numbers = false;
     std::string command;             ///< what stands after "$ "
     std::vector<std::string> shown;  ///< the other lines
 };
@@ -46,8 +57,8 @@ struct Transcript {
     bool operator==(const Transcript&) const = default;
 };
 
-/// port: where the server listened, which lessons call 7000; 0: nowhere.
-Transcript normalized(const std::vector<std::string>& lines, int port = 0);
+/// port: where the server listened, which lessons call 7000; 0: nowhere. any_numbers: see above.
+Transcript normalized(const std::vector<std::string>& lines, int port = 0, bool any_numbers = false);
 
 /// Both, line by line, with - before what only the lesson has and + before what only the program printed; "" if they
 /// are the same.

@@ -4,6 +4,8 @@
 
 #include "tests/catch.hpp"
 
+#include <optional>
+
 namespace {
 
 using Lines = std::vector<std::string>;
@@ -44,6 +46,40 @@ TEST_CASE("lesson: a client that types nothing", "[unit][lesson]") {
     CHECK(typed("<!-- replay a client: ^D -->").ends_input);
     CHECK(typed("<!-- replay a client: -->").typed.empty());
     CHECK_FALSE(typed("<!-- replay a client: x -->").ends_input);
+}
+
+TEST_CASE("lesson: ways in which a block is made", "[unit][lesson]") {
+    const auto read = [](const std::string& marker) {
+        const Lesson lesson = read_lesson("f", marker + "\n" + fence + "\n$ build/c\n" + fence + "\n");
+        return lesson.blocks.empty() ? std::optional<Block>{} : lesson.blocks[0];
+    };
+    const auto all = read("<!-- replay a client, own network, any numbers, beside build/tcp/x --idle 1: hi ^D -->");
+    REQUIRE(all);
+    CHECK(all->own_network);
+    CHECK(all->any_numbers);
+    CHECK(all->beside == "build/tcp/x --idle 1");
+    CHECK(all->typed == Lines{"hi"});
+    const auto one = read("<!-- replay a command, any numbers -->");
+    REQUIRE(one);
+    CHECK(one->kind == Block::Kind::command);
+    CHECK(one->any_numbers);
+    CHECK_FALSE(one->own_network);
+    CHECK(one->beside.empty());
+    CHECK_FALSE(read("<!-- replay a command, any number -->"));
+    CHECK_FALSE(read("<!-- replay a command: hi -->"));
+    CHECK_FALSE(read("<!-- replay a client -->"));
+}
+
+TEST_CASE("lesson: any numbers", "[unit][lesson]") {
+    const auto same = [](const std::string& a, const std::string& b) {
+        return normalized({a}, 0, true) == normalized({b}, 0, true);
+    };
+    CHECK(same("later answers  17973  13.7 us  7.63 ms", "later answers      1   2 s      0.01 ms"));
+    CHECK(same("1,024 bytes of 94a35e0d1e88acc5", "7 bytes of 04a35e0d1e88acc6"));
+    CHECK(same("9: 0100007F:D289 01 0003E001:00000000", "1264: 0100007F:B3DB 01 00000000:00000000"));
+    CHECK_FALSE(same("1 byte", "1 bytes"));
+    CHECK_FALSE(same("recv() = 4", "recv() = -1 EAGAIN"));
+    CHECK_FALSE(normalized({"1"}) == normalized({"2"}));
 }
 
 TEST_CASE("lesson: transcripts that nobody would check", "[unit][lesson]") {
