@@ -17,6 +17,7 @@ constexpr std::uint16_t policy_violation = 1008;
 constexpr std::uint16_t too_big = 1009;
 constexpr std::uint16_t internal_error = 1011;
 constexpr std::uint16_t try_again_later = 1013;
+constexpr std::uint16_t bad_gateway = 1014;
 }  // namespace close_code
 
 /// May this code stand in a Close frame? 1000-1003, 1007-1014 and 3000-4999 may.
