@@ -76,6 +76,7 @@ private:
     void receive_from_target(Link& link);
     void client_ended(Id id);
     void watch(Id id);
+    void fail(Link& link, int error);
     void end(Link& link);
 
     std::vector<Address> targets_;
@@ -149,12 +150,10 @@ void Bridge::ready(Id id, bool readable, bool writable) {
             readable = false;
         }
         if (writable) send_to_target(link);
-        if (readable) return receive_from_target(link);
+        if (readable && links_.count(id) != 0) return receive_from_target(link);
         watch(id);
     } catch (const SocketError& failure) {
-        // Reset, for instance. The client is told, since to it this is no orderly end.
-        server_.close(id, close_code::internal_error, "the target: " + error_name(failure.code().value()));
-        if (const auto still = links_.find(id); still != links_.end()) end(still->second);
+        if (const auto still = links_.find(id); still != links_.end()) fail(still->second, failure.code().value());
     }
 }
 
@@ -177,9 +176,8 @@ void Bridge::take(Id id, Opcode opcode, std::string_view bytes) {
 void Bridge::send_to_target(Link& link) {
     if (!link.to_target.empty()) {
         const ssize_t sent = TRY(send(link.fd, link.to_target.data(), link.to_target.size(), 0));
-        // Errors are left to the next recv(), which tells them too.
+        if (sent == -1 && errno != EAGAIN && errno != EINTR) return fail(link, errno);
         if (sent > 0) link.to_target.drop_front(static_cast<std::size_t>(sent));
-        if (sent == -1 && errno != EAGAIN && errno != EINTR) link.to_target.clear();
     }
     if (link.to_target.empty() && link.client_ended && !link.shut) {
         link.shut = true;
@@ -230,6 +228,12 @@ void Bridge::watch(Id id) {
     server_.pause(id, link.to_target.size() >= queue_limit);
 }
 
+/// Reset, for instance. The client is told, since to it this is no orderly end.
+void Bridge::fail(Link& link, int error) {
+    server_.close(link.client, close_code::internal_error, "the target: " + error_name(error));
+    end(link);
+}
+
 void Bridge::end(Link& link) {
     const Id id = link.client;
     if (link.fd != -1) {
@@ -246,11 +250,12 @@ std::vector<Address> parse_target(const std::string& text) {
     if (text.find('/') != std::string::npos) return {unix_address(text)};
     const std::size_t colon = text.rfind(':');
     std::string host = text.substr(0, colon);
-    if (colon == std::string::npos || host.empty())
+    if (colon == std::string::npos || host.empty()) {
         throw UsageError(
             fmt::format("--to {}: expected HOST:PORT, as in 127.0.0.1:7000 or [::1]:7000, or the path of a "
                         "Unix socket",
                         escaped(text)));
+    }
     const long port = parse_number(text.substr(colon + 1), 1, 65535, "--to " + escaped(text) + ": the port");
     if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     return resolve(host, static_cast<std::uint16_t>(port), SOCK_STREAM);
