@@ -163,3 +163,15 @@ Options parse_options(int argc, char** argv, const Program& program) {
     narrator::start(settings);
     return options;
 }
+
+std::vector<Address> resolve_target(const std::string& text, const std::string& option, int type) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string::npos || colon == 0) {
+        throw UsageError(
+            fmt::format("{} {}: expected HOST:PORT, as in 127.0.0.1:7000 or [::1]:7000", option, escaped(text)));
+    }
+    std::string host = text.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    const long port = parse_number(text.substr(colon + 1), 1, 65535, fmt::format("{} {}: port", option, escaped(text)));
+    return resolve(host, static_cast<std::uint16_t>(port), type);
+}

@@ -1,6 +1,8 @@
 #pragma once
 // The options that every program takes, and those of its own. getopt_long(3) parses.
 
+#include "common/address.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -46,3 +48,7 @@ Options parse_options(int argc, char** argv, const Program& program);
 
 /// A decimal number within a range, and nothing but that. Throws UsageError that names what it was read for.
 long parse_number(const std::string& text, long least, long most, const std::string& what);
+
+/// The addresses of "127.0.0.1:7000", "[::1]:7000" or "localhost:7000", for an option of this name. type: as resolve()
+/// wants it (address.hpp). Throws UsageError, ResolveError.
+std::vector<Address> resolve_target(const std::string& text, const std::string& option, int type);

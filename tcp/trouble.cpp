@@ -389,18 +389,6 @@ void step(Connection& connection, const short (&ready)[2], Time now) {
     }
 }
 
-/// "127.0.0.1:7000" or "[::1]:7000" into addresses.
-std::vector<Address> resolve_target(const std::string& text) {
-    const size_t colon = text.rfind(':');
-    if (colon == std::string::npos || colon == 0) {
-        throw UsageError(fmt::format("--to {}: expected HOST:PORT, as in 127.0.0.1:7000 or [::1]:7000", escaped(text)));
-    }
-    std::string host = text.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    const long port = parse_number(text.substr(colon + 1), 1, 65535, fmt::format("--to {}: port", escaped(text)));
-    return resolve(host, static_cast<std::uint16_t>(port), SOCK_STREAM);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -429,7 +417,7 @@ int main(int argc, char** argv) try {
     const long most = 1'000'000'000;
     if (settings.stall_text) settings.stall = parse_number(*settings.stall_text, 0, most, "--stall");
     if (settings.reset_text) settings.reset = parse_number(*settings.reset_text, 0, most, "--reset-after");
-    settings.addresses = resolve_target(settings.to);
+    settings.addresses = resolve_target(settings.to, "--to", SOCK_STREAM);
     std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a line at a time, to a file or pipe, too
     const Address address = resolve(host, static_cast<std::uint16_t>(port), SOCK_STREAM).front();
     if (std::count(settings.addresses.begin(), settings.addresses.end(), address) > 0) {

@@ -248,17 +248,7 @@ void Bridge::end(Link& link) {
 /// "127.0.0.1:7000", "[::1]:7000", "localhost:7000"; with a slash in it, the path of a Unix socket.
 std::vector<Address> parse_target(const std::string& text) {
     if (text.find('/') != std::string::npos) return {unix_address(text)};
-    const std::size_t colon = text.rfind(':');
-    std::string host = text.substr(0, colon);
-    if (colon == std::string::npos || host.empty()) {
-        throw UsageError(
-            fmt::format("--to {}: expected HOST:PORT, as in 127.0.0.1:7000 or [::1]:7000, or the path of a "
-                        "Unix socket",
-                        escaped(text)));
-    }
-    const long port = parse_number(text.substr(colon + 1), 1, 65535, "--to " + escaped(text) + ": the port");
-    if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    return resolve(host, static_cast<std::uint16_t>(port), SOCK_STREAM);
+    return resolve_target(text, "--to", SOCK_STREAM);
 }
 
 }  // namespace
