@@ -47,7 +47,7 @@ using Milliseconds = std::chrono::milliseconds;
 constexpr std::size_t most_clients = 256;
 constexpr std::size_t most_faces = 16;     // server addresses of one client
 constexpr std::size_t most_on_way = 4096;  // datagrams that are held back, of all
-constexpr Milliseconds longest_hold{200};  // for --reorder, if nothing comes that could overtake
+constexpr Milliseconds longest_hold{50};   // for --reorder, if nothing comes that could overtake
 
 struct Settings {
     long drop = 0, duplicate = 0, reorder = 0, corrupt = 0;  // percent

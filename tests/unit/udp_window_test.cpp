@@ -1,0 +1,246 @@
+// udp/window.hpp and udp/transfer.hpp without sockets: a network in memory that loses, doubles, reorders and damages,
+// by seeds, with a clock that only this test moves. Whatever it does, the pieces arrive in order, once each, and it
+// ends.
+
+#include "udp/window.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/support/files.hpp"
+
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace std::string_literals;
+using namespace std::chrono_literals;
+using namespace transfer;
+
+namespace {
+
+struct Network {
+    int drop, duplicate, reorder, corrupt;  // percent
+    int delay = 5;                          // milliseconds
+};
+
+struct Outcome {
+    std::string received;
+    bool finished = false;
+    std::uint64_t again = 0, timeouts = 0;
+    std::size_t most_kept = 0;
+    double seconds = 0;
+};
+
+/// Sends a text in pieces of one byte through a network; gives up after so many seconds of its own time.
+Outcome send_through(const Network& network, unsigned seed, const std::string& text, std::uint32_t first_number,
+                     double patience = 600) {
+    std::mt19937 random(seed);
+    const auto percent = [&](int chance) { return static_cast<int>(random() % 100) < chance; };
+    struct Flying {
+        bool to_receiver;
+        std::string bytes;
+    };
+    std::multimap<Time, Flying> flying;
+    Time now{};
+    const auto put = [&](bool to_receiver, std::string bytes) {
+        if (percent(network.drop)) return;
+        if (percent(network.corrupt)) bytes[random() % bytes.size()] ^= static_cast<char>(1U << random() % 8);
+        Time due = now + std::chrono::milliseconds(network.delay);
+        if (percent(network.reorder)) due += std::chrono::milliseconds(random() % 50);
+        if (percent(network.duplicate)) flying.emplace(due + 3ms, Flying{to_receiver, bytes});
+        flying.emplace(due, Flying{to_receiver, std::move(bytes)});
+    };
+
+    Outcome outcome;
+    WindowSender sender(7, first_number, text.size(), [&](std::uint64_t i) { return text.substr(i, 1); });
+    std::optional<WindowReceiver> receiver;
+    while (!sender.finished() && now - Time{} < Duration(patience)) {
+        while (const auto datagram = sender.next(now))
+            put(true, *datagram);
+        const auto deadline = sender.deadline();
+        if (flying.empty() || (deadline && *deadline <= flying.begin()->first)) {
+            REQUIRE(deadline);
+            now = *deadline;
+            sender.expire(now);
+            continue;
+        }
+        now = flying.begin()->first;
+        const Flying next = flying.extract(flying.begin()).mapped();
+        const auto packet = parse(next.bytes);
+        if (!packet) continue;
+        if (!next.to_receiver) {
+            sender.receive(*packet, now);
+            continue;
+        }
+        if (!receiver && (packet->flags & first_flag) != 0) {
+            receiver.emplace(*packet, [&](std::string_view piece, bool is_first, bool is_last) {
+                if (is_first != outcome.received.empty() || outcome.finished) throw std::runtime_error("out of order");
+                outcome.received += piece;
+                outcome.finished = is_last;
+            });
+        }
+        if (!receiver) continue;
+        if (const auto ack = receiver->receive(*packet, next.bytes.size() + 200)) put(false, *ack);
+        outcome.most_kept = std::max(outcome.most_kept, receiver->kept());
+    }
+    outcome.again = sender.again();
+    outcome.timeouts = sender.all_timeouts();
+    outcome.seconds = Duration(now - Time{}).count();
+    return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("window: a good network: nothing is sent twice", "[unit][udp][window]") {
+    const std::string text = random_bytes(5000);
+    const Outcome outcome = send_through({0, 0, 0, 0}, 1, text, 0);
+    CHECK(outcome.received == text);
+    CHECK(outcome.finished);
+    CHECK(outcome.again == 0);
+    CHECK(outcome.timeouts == 0);
+    // With one at a time it would be 50 seconds.
+    CHECK(outcome.seconds < 1);
+}
+
+TEST_CASE("window: hundreds of bad networks", "[unit][udp][window]") {
+    const std::string text = random_bytes(300);
+    const Network network = GENERATE(Network{30, 10, 20, 1}, Network{0, 0, 100, 0}, Network{50, 0, 0, 0},
+                                     Network{0, 100, 0, 0}, Network{10, 50, 50, 10}, Network{1, 0, 0, 0, 100});
+    for (unsigned seed = 0; seed < 100; ++seed) {
+        const Outcome outcome = send_through(network, seed, text, seed % 2 == 0 ? seed : 0xFFFFFF80U);
+        INFO("seed " << seed);
+        REQUIRE(outcome.finished);
+        REQUIRE(outcome.received == text);
+        REQUIRE(outcome.most_kept <= most_kept);
+    }
+}
+
+TEST_CASE("window: numbers wrap", "[unit][udp][window]") {
+    const std::string text = random_bytes(2000);
+    for (const std::uint32_t first : {0xFFFFFFFFU, 0xFFFFFFF0U, 0x7FFFFFFFU, 0x80000000U, 0U}) {
+        CHECK(send_through({10, 5, 10, 0}, 3, text, first).received == text);
+        CHECK(send_through({0, 0, 0, 0}, 3, "x", first).received == "x");
+    }
+}
+
+TEST_CASE("window: one is lost, three that follow tell of it, and no time-out is needed", "[unit][udp][window]") {
+    Time now{};
+    WindowSender fresh(7, 100, 20, [](std::uint64_t i) { return std::to_string(i); });
+    std::vector<std::string> sent{*fresh.next(now)};
+    CHECK_FALSE(fresh.next(now));  // nothing before the first has arrived
+    fresh.receive({Kind::ack, 0, 256, 7, 101, parse(sent[0])->stamp, {}}, now += 1ms);
+    while (const auto datagram = fresh.next(now))
+        sent.push_back(*datagram);
+    REQUIRE(sent.size() == 12);  // a window of 10 has become one of 11
+    // Piece 1 is lost; 2, 3 and 4 arrive.
+    for (std::uint32_t i = 2; i <= 4; ++i) {
+        CHECK(fresh.again() == 0);
+        const std::string range = FieldWriter().u32(102).u32(101 + i).str();
+        fresh.receive({Kind::ack, 0, 256, 7, 101, parse(sent[i])->stamp, range}, now += 1ms);
+        while (const auto datagram = fresh.next(now))
+            sent.push_back(*datagram);
+    }
+    CHECK(fresh.again() == 1);
+    CHECK(fresh.all_timeouts() == 0);
+    CHECK(fresh.cwnd() == least_window);
+}
+
+TEST_CASE("window: the retransmission time-out", "[unit][udp][window]") {
+    // RFC 6298: 1 s before anything was measured; after one round trip of 100 ms, 100 + 4 * 50 ms.
+    Time now{};
+    WindowSender sender(7, 0, 3, [](std::uint64_t) { return "x"s; });
+    const auto first = sender.next(now);
+    REQUIRE(first);
+    CHECK(sender.rto().count() == Approx(1));
+    CHECK(*sender.deadline() == now + 1s);
+    sender.expire(now += 1s);
+    CHECK(sender.rto().count() == Approx(2));  // twice as long after each
+    sender.expire(now += 2s);
+    CHECK(sender.rto().count() == Approx(4));
+    sender.expire(now += 4s);
+    CHECK(sender.rto().count() == Approx(4));  // and no longer
+    const auto again = sender.next(now);
+    REQUIRE(again);
+    sender.receive({Kind::ack, 0, 256, 7, 1, parse(*again)->stamp, {}}, now += 100ms);
+    CHECK(sender.srtt() == Approx(0.1));
+    CHECK(sender.rto().count() == Approx(0.3));
+}
+
+TEST_CASE("window: acknowledgements that can't be", "[unit][udp][window]") {
+    Time now{};
+    WindowSender sender(7, 10, 50, [](std::uint64_t) { return "x"s; });
+    const auto first = sender.next(now);
+    REQUIRE(first);
+    const std::uint32_t stamp = parse(*first)->stamp;
+    for (const Packet& ack : std::vector<Packet>{{Kind::ack, 0, 256, 8, 11, stamp, {}},   // of another transfer
+                                                 {Kind::data, 0, 256, 7, 11, stamp, {}},  // none
+                                                 {Kind::ack, 0, 256, 7, 12, stamp, {}},   // of what was not sent
+                                                 {Kind::ack, 0, 256, 7, 0x80000010U, stamp, {}},  // far away
+                                                 {Kind::ack, 0, 256, 7, 9, stamp, {}}}) {         // before all
+        sender.receive(ack, now);
+        CHECK(sender.acknowledged() == 0);
+    }
+    // Ranges that are wrong way round, huge, cut off, or of nobody.
+    for (const std::string& ranges : {FieldWriter().u32(20).u32(5).str(), FieldWriter().u32(0).u32(0xFFFFFFFF).str(),
+                                      "abc"s, FieldWriter().u32(11).u32(0x7FFFFFFF).str(), std::string(1200, '\xFF')})
+        sender.receive({Kind::ack, 0, 0, 7, 10, stamp + 12345, ranges}, now);
+    CHECK(sender.acknowledged() == 0);
+    CHECK(sender.out() == 1);
+    // A window of 0 would stop us for ever; we go on with one.
+    sender.receive({Kind::ack, 0, 0, 7, 11, stamp, {}}, now);
+    CHECK(sender.acknowledged() == 1);
+    CHECK(sender.next(now));
+    CHECK_FALSE(sender.next(now));
+}
+
+TEST_CASE("window: a receiver keeps no more than a window, whatever comes", "[unit][udp][window]") {
+    std::string got;
+    WindowReceiver receiver({Kind::data, first_flag, 0, 7, 1000, 0, "0"},
+                            [&](std::string_view piece, bool, bool) { got += piece; });
+    std::mt19937 random(1);
+    for (int i = 0; i < 20'000; ++i) {
+        const auto number = static_cast<std::uint32_t>(i % 3 == 0 ? random() : 1001 + random() % 5000);
+        receiver.receive({Kind::data, 0, 0, 7, number == 1000 ? 1001 : number, 0, "x"}, 100);
+    }
+    for (std::uint32_t number = 1001; number < 6000; ++number)
+        receiver.receive({Kind::data, 0, 0, 7, number, 0, "x"}, 100);
+    CHECK(receiver.kept() <= most_kept);
+    CHECK(got.empty());
+    CHECK_FALSE(receiver.receive({Kind::data, 0, 0, 8, 1000, 0, "x"}, 100));  // of another transfer
+    const auto ack = receiver.receive({Kind::data, first_flag, 0, 7, 1000, 5, "0"}, header_size + 1);
+    REQUIRE(ack);
+    CHECK(ack->size() <= header_size + 1);  // no longer than what it answers
+    CHECK(parse(*ack)->stamp == 5);
+    CHECK(got.size() == most_kept);
+}
+
+TEST_CASE("transfer: datagrams there and back, and everything damaged is found", "[unit][udp][window]") {
+    const std::string bytes = to_bytes({Kind::ack, 3, 0x1234, 0x56789ABC, 0xDEF01234, 0x98765432, "payload"});
+    CHECK(bytes.substr(4) == "\x02\x03\x12\x34\x56\x78\x9A\xBC\xDE\xF0\x12\x34\x98\x76\x54\x32payload");
+    const auto packet = parse(bytes);
+    REQUIRE(packet);
+    CHECK(to_bytes(*packet) == bytes);
+    for (size_t length = 0; length < bytes.size(); ++length)
+        CHECK_FALSE(parse(bytes.substr(0, length)));
+    CHECK_FALSE(parse(bytes + "x"));
+    for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+        std::string damaged = bytes;
+        damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+        CHECK_FALSE(parse(damaged));
+    }
+    CHECK_FALSE(parse(to_bytes({static_cast<Kind>(0), 0, 0, 1, 2, 3, ""})));
+    CHECK_FALSE(parse(to_bytes({static_cast<Kind>(4), 0, 0, 1, 2, 3, ""})));
+    CHECK(parse(to_bytes({Kind::data, 0, 0, 1, 2, 3, std::string(piece_size, 'x')})));
+    CHECK_FALSE(parse(to_bytes({Kind::data, 0, 0, 1, 2, 3, std::string(piece_size + 1, 'x')})));
+    CHECK(pieces_of(0) == 2);
+    CHECK(pieces_of(1) == 3);
+    CHECK(pieces_of(piece_size) == 3);
+    CHECK(pieces_of(piece_size + 1) == 4);
+    CHECK(distance(0xFFFFFFFF, 0) == 1);
+    CHECK(distance(0, 0xFFFFFFFF) == -1);
+    const auto file = parse_announcement(to_bytes(Announcement{1234, "name"}));
+    REQUIRE(file);
+    CHECK(file->size == 1234);
+    CHECK(file->name == "name");
+    CHECK_FALSE(parse_announcement("1234567"));
+}
