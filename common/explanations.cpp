@@ -164,6 +164,8 @@ constexpr std::array explanations{
     Explanation{
         "waitpid", "waits until a child process has ended, and tells how: by exit() with a status, or by which signal.",
         "자식 프로세스가 끝날 때까지 기다리고, 어떻게 끝났는지(exit()의 상태인지, 어느 시그널인지) 알려 줍니다."},
+    Explanation{"dup", "makes a second descriptor of the same open file or socket: closing one leaves the other.",
+                "열린 파일이나 소켓에 디스크립터를 하나 더 만듭니다. 하나를 닫아도 다른 하나는 그대로입니다."},
     Explanation{"socketpair",
                 "makes two sockets that are connected to each other, and to nothing else. They have no name, so that "
                 "nobody can "

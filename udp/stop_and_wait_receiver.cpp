@@ -75,11 +75,13 @@ void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t siz
 
 int main(int argc, char** argv) try {
     std::string folder = ".";
+    bool overwrite = false;
     long idle = 30;
     const Options options =
         parse_options(argc, argv,
                       {.summary = "Receives files of udp/stop_and_wait_sender, one after the other.",
-                       .more = {{"folder", "FOLDER", "where the files go; none that is there is replaced", &folder},
+                       .more = {{"folder", "FOLDER", "where the files go", &folder},
+                                {"overwrite", nullptr, "replace those that are there", &overwrite},
                                 {"idle", "SECONDS", "give up a sender that was silent for so long", &idle, 1, 3600}}});
     const Address address = resolve(options.host, options.port, SOCK_DGRAM).front();
     const int where = CALL(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -117,7 +119,7 @@ int main(int argc, char** argv) try {
                 continue;
             }
             transfer.reset();
-            transfer.emplace(Transfer{datagram->sender, packet->transfer, ArrivingFile(where)});
+            transfer.emplace(Transfer{datagram->sender, packet->transfer, ArrivingFile(where, overwrite)});
             take(endpoint, *transfer, *packet, datagram->bytes.size());
         }
     }

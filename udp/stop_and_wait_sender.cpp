@@ -34,7 +34,7 @@ std::uint64_t sent = 0;
 /// Sends a piece until it is acknowledged. Throws std::runtime_error if it never is, or if the receiver says why not.
 void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
     const std::string datagram = to_bytes(piece);
-    bool refused = false;
+    bool refused = false, busy = false;
     for (long attempt = 0; attempt < tries; ++attempt) {
         // What ICMP has told of an earlier datagram is reported here, too, instead of sending.
         if (TRY(send(endpoint, datagram.data(), datagram.size(), 0)) == -1) {
@@ -61,7 +61,9 @@ void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
         }
     }
     throw std::runtime_error(fmt::format("no acknowledgement of piece {} after {} tries{}", piece.number, tries,
-                                         refused ? ": nobody is there (ECONNREFUSED)" : ""));
+                                         busy      ? ": the receiver is busy"
+                                         : refused ? ": nobody is there (ECONNREFUSED)"
+                                                   : ""));
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ private:
 /// A file that arrives, piece by piece in order.
 class ArrivingFile {
 public:
-    explicit ArrivingFile(int folder) : folder_(folder) {}
+    ArrivingFile(int folder, bool overwrite) : folder_(folder), overwrite_(overwrite) {}
 
     /// Throws FileError, for the sender, if it can't be taken or was not sent as announced; SocketError.
     void take(std::string_view piece, bool is_first, bool is_last, std::uint32_t id) {
@@ -65,7 +65,7 @@ public:
             const auto announced = parse_announcement(piece);
             if (!announced) throw FileError("the first piece does not say what comes");
             announced_ = *announced;
-            file_ = std::make_unique<IncomingFile>(folder_, announced_.name, id);
+            file_ = std::make_unique<IncomingFile>(folder_, announced_.name, id, overwrite_);
         } else if (is_last) {
             FieldReader in(piece);
             if (in.u32() != crc_ || !in.whole() || in.left() > 0 || file_->size() != announced_.size)
@@ -82,6 +82,7 @@ public:
 
 private:
     int folder_;
+    bool overwrite_;
     Announcement announced_;
     std::unique_ptr<IncomingFile> file_;
     std::uint32_t crc_ = 0;

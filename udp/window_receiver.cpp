@@ -38,8 +38,10 @@ struct Transfer {
     std::string error = {};  // why it is over
     Time heard = Clock::now();
 
-    Transfer(const Address& from, const Packet& first, int folder)
-        : sender(from), file(folder), window(first, [this](std::string_view piece, bool is_first, bool is_last) {
+    Transfer(const Address& from, const Packet& first, int folder, bool overwrite)
+        : sender(from),
+          file(folder, overwrite),
+          window(first, [this](std::string_view piece, bool is_first, bool is_last) {
               file.take(piece, is_first, is_last, window.id());
           }) {}
 };
@@ -79,11 +81,13 @@ void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t siz
 
 int main(int argc, char** argv) try {
     std::string folder = ".";
+    bool overwrite = false;
     long idle = 30;
     const Options options =
         parse_options(argc, argv,
                       {.summary = "Receives files of udp/window_sender, one after the other.",
-                       .more = {{"folder", "FOLDER", "where the files go; none that is there is replaced", &folder},
+                       .more = {{"folder", "FOLDER", "where the files go", &folder},
+                                {"overwrite", nullptr, "replace those that are there", &overwrite},
                                 {"idle", "SECONDS", "give up a sender that was silent for so long", &idle, 1, 3600}}});
     const Address address = resolve(options.host, options.port, SOCK_DGRAM).front();
     const int where = CALL(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -120,7 +124,7 @@ int main(int argc, char** argv) try {
                        datagram->bytes.size());
                 continue;
             }
-            transfer = std::make_unique<Transfer>(datagram->sender, *packet, where);
+            transfer = std::make_unique<Transfer>(datagram->sender, *packet, where, overwrite);
             take(endpoint, *transfer, *packet, datagram->bytes.size());
         }
     }

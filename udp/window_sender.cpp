@@ -29,6 +29,7 @@ namespace {
 using namespace transfer;
 
 constexpr unsigned most_timeouts = 12;  // one after the other, each twice as long as the one before, up to 4 s
+constexpr unsigned fewer_timeouts = 5;  // where ICMP has said that nobody is there
 
 /// One line, drawn anew ten times a second.
 class Display {
@@ -92,7 +93,7 @@ int main(int argc, char** argv) try {
         static_cast<double>(timeout) / 1000);
     Display display(isatty(STDERR_FILENO) == 1);
     const Time began = Clock::now();
-    bool refused = false;
+    bool refused = false, busy = false;
     while (!sender.finished()) {
         while (const auto datagram = sender.next(Clock::now()))
             refused = !send_one(endpoint, *datagram) || refused;
@@ -111,7 +112,9 @@ int main(int argc, char** argv) try {
             until = Time{};
             const auto packet = parse(datagram->bytes);
             if (!packet || packet->transfer != id) continue;
-            if (packet->kind == Kind::error) {
+            if (packet->kind == Kind::error && packet->payload.substr(0, 4) == "busy") {
+                busy = true;  // with another sender; it may be done when we ask again
+            } else if (packet->kind == Kind::error) {
                 display.end();
                 throw std::runtime_error("the receiver: " + escaped(packet->payload));
             }
@@ -119,11 +122,13 @@ int main(int argc, char** argv) try {
         }
         if (const auto deadline = sender.deadline(); deadline && *deadline <= Clock::now()) sender.expire(Clock::now());
         display.show(sender, file.pieces(), Clock::now());
-        if (sender.timeouts() == most_timeouts) {
+        if (sender.timeouts() >= (refused ? fewer_timeouts : most_timeouts)) {
             display.end();
             throw std::runtime_error(fmt::format("nothing is acknowledged any more, {} of {} pieces were{}",
                                                  sender.acknowledged(), file.pieces(),
-                                                 refused ? ": nobody is there (ECONNREFUSED)" : ""));
+                                                 busy      ? ": the receiver is busy"
+                                                 : refused ? ": nobody is there (ECONNREFUSED)"
+                                                           : ""));
         }
     }
     display.end();

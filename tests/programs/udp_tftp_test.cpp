@@ -1,0 +1,298 @@
+// The TFTP pair with itself, with Debian's tftp and in.tftpd and with curl, through a bad network, and with nonsense.
+
+#include "tests/catch.hpp"
+#include "tests/support/files.hpp"
+#include "tests/support/peer.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/support/text.hpp"
+#include "udp/tftp.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace std::string_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string text = "a\nb\r\nc\r안녕\n";
+
+/// A folder with something to give out, beside something that must not be.
+struct Files {
+    TempDir all;
+    std::string folder = all / "given";
+    std::string large = random_bytes(100'000);
+    Files() {
+        fs::create_directories(folder + "/below");
+        write_file(folder + "/large", large);
+        write_file(folder + "/text", text);
+        write_file(folder + "/exact", std::string(512, 'x'));
+        write_file(folder + "/empty", "");
+        write_file(folder + "/below/deep", "deep");
+        write_file(all / "secret", "secret");
+        fs::create_directories(all / "given-too");
+        write_file(all / "given-too/secret", "secret");
+        fs::create_symlink(all / "secret", folder + "/link");
+        fs::create_directory_symlink(all.path(), folder + "/way-out");
+    }
+};
+
+Server start_tftp(const Files& files, Process::Command more = {}) {
+    more.insert(more.end(), {"--folder", files.folder});
+    return start_server("udp/tftp_server", more);
+}
+
+/// Gets a file, and returns what has come.
+std::string get(const Server& server, const std::string& name, Process::Command options = {}) {
+    const TempDir target;
+    options.insert(options.end(), {"get", name, "--local", target / "file"});
+    run(server.client("udp/tftp_client", options));
+    return read_file(target / "file");
+}
+
+std::string failure(const Server& server, Process::Command arguments) {
+    const TempDir target;
+    if (arguments.front() == "get") arguments.insert(arguments.end(), {"--local", target / "file"});
+    Process process(server.client("udp/tftp_client", arguments));
+    process.expect_exit(1);
+    CHECK(fs::is_empty(target.path()));
+    return process.err();
+}
+
+Address address_of(const Server& server) {
+    return resolve(server.host(), static_cast<std::uint16_t>(std::stoi(server.port())), SOCK_DGRAM).front();
+}
+
+}  // namespace
+
+TEST_CASE("tftp: there and back", "[programs][udp][tftp]") {
+    const std::string host = GENERATE("127.0.0.1", "::1");
+    if (host == "::1" && !has_ipv6()) return;
+    const Files files;
+    Server server = start_tftp(files, {"--host", host, "--write"});
+    for (const Process::Command& options : std::vector<Process::Command>{
+             {}, {"--plain"}, {"--blksize", "8"}, {"--blksize", "65464"}, {"--blksize", "512"}}) {
+        CHECK(get(server, "large", options) == files.large);
+        CHECK(get(server, "text", options) == text);
+        CHECK(get(server, "empty", options).empty());
+        CHECK(get(server, "exact", options) == std::string(512, 'x'));
+    }
+    CHECK(get(server, "below/deep") == "deep");
+    CHECK(get(server, "/below//deep") == "deep");
+    CHECK(get(server, "text", {"--mode", "netascii"}) == text);
+    int number = 0;
+    for (const Process::Command& options :
+         std::vector<Process::Command>{{}, {"--plain"}, {"--mode", "netascii"}, {"--blksize", "8"}}) {
+        const std::string name = "new-" + std::to_string(++number);
+        Process::Command command{"put", files.folder + "/text", "--remote", name};
+        command.insert(command.end(), options.begin(), options.end());
+        run(server.client("udp/tftp_client", command));
+        wait_until([&] { return fs::exists(files.folder + "/" + name); }, name);
+        CHECK(read_file(files.folder + "/" + name) == text);
+    }
+    CHECK_THAT(failure(server, {"put", files.folder + "/text"}),
+               ContainsSubstring("there is a file of this name") && ContainsSubstring("error 6"));
+    server.signal(SIGINT);
+    server.expect_exit(0);
+}
+
+TEST_CASE("tftp: what is not given out, and not taken", "[programs][udp][tftp]") {
+    const Files files;
+    Server server = start_tftp(files);
+    for (const char* name : {"nothing", "below", "../secret", "..", ".", "below/../../secret", "link", "way-out/secret",
+                             "../given-too/secret", "/etc/passwd", "large/x", "way-out"})
+        CHECK_THAT(failure(server, {"get", name}), StartsWith("the server: "));
+    CHECK_THAT(failure(server, {"put", files.folder + "/text", "--remote", "new"}),
+               StartsWith("the server: nothing is written here (error 2)"));
+    Server open = start_tftp(files, {"--write", "--upload", "1000"});
+    for (const char* name : {"../new", "below/new", ".hidden", ".."})
+        CHECK_THAT(failure(open, {"put", files.folder + "/text", "--remote", name}),
+                   StartsWith("the server: this is no plain name"));
+    for (const char* options : {"--plain", "--blksize=100"})
+        CHECK_THAT(failure(open, {"put", files.folder + "/large", "--remote", "new", options}),
+                   ContainsSubstring("more than 1000 bytes"));
+    CHECK_FALSE(fs::exists(files.folder + "/new"));
+    open.signal(SIGTERM);
+    open.expect_exit(0);
+    CHECK(std::distance(fs::directory_iterator(files.folder), fs::directory_iterator()) ==
+          7);  // no piece of a file is left
+}
+
+TEST_CASE("tftp: through a bad network", "[programs][udp][tftp]") {
+    const Files files;
+    const Server server = start_tftp(files, {"--write", "--timeout", "30", "--tries", "100"});
+    for (const char* seed : {"1", "2", "3"}) {
+        const Server trouble = start_server("udp/trouble", {"--to", server.address(), "--drop", "20", "--duplicate",
+                                                            "20", "--reorder", "20", "--quiet", "--seed", seed});
+        const Process::Command patient{"--timeout", "30", "--tries", "100", "--blksize", "8000"};
+        CHECK(get(trouble, "large", patient) == files.large);
+        Process::Command put{"put", files.folder + "/large", "--remote", "up-"s + seed};
+        put.insert(put.end(), patient.begin(), patient.end());
+        run(trouble.client("udp/tftp_client", put));
+        wait_until([&] { return fs::exists(files.folder + "/up-" + seed); }, "the file");
+        CHECK(read_file(files.folder + "/up-" + seed) == files.large);
+    }
+}
+
+TEST_CASE("tftp: late acknowledgements do not double the blocks", "[programs][udp][tftp]") {
+    const Files files;
+    const Server server = start_tftp(files);
+    // Everything comes twice: the server sends each block once all the same, and the relay counts them.
+    Server trouble = start_server("udp/trouble", {"--to", server.address(), "--duplicate", "100"});
+    CHECK(get(trouble, "large", {"--blksize", "1000"}) == files.large);
+    trouble.signal(SIGINT);
+    trouble.expect_exit(0);
+    CHECK_THAT(trouble.out(),
+               ContainsSubstring("client <- server: 102 received"));  // 101 blocks, the last empty, and OACK
+}
+
+TEST_CASE("tftp: a stranger at a transfer's port, and an answer that is none", "[programs][udp][tftp]") {
+    const Files files;
+    const Server server = start_tftp(files, {"--timeout", "100"});
+    Peer client = Peer::bound(SOCK_DGRAM), stranger = Peer::bound(SOCK_DGRAM);
+    client.send_to(address_of(server), tftp::to_bytes({tftp::Opcode::rrq, "text", false, {}}));
+    Address transfer, from;
+    CHECK(client.receive_from(transfer) == tftp::data(1, text));
+    CHECK_FALSE(transfer == address_of(server));
+    stranger.send_to(transfer, tftp::ack(1));
+    CHECK(tftp::parse(stranger.receive_from(from))->number == 5);  // unknown TID
+    CHECK(from == transfer);
+    CHECK(client.receive_from(from) == tftp::data(1, text));  // not acknowledged by that
+    client.send_to(transfer, tftp::ack(77));
+    CHECK(client.receive_from(from) == tftp::data(1, text));
+    client.send_to(transfer, tftp::ack(1));
+    // The server is still there for others, whatever it is sent.
+    for (const std::string& bytes :
+         {""s, "x"s, std::string(65'000, 'x'), "\0\1name"s, "\0\1\0\0"s, tftp::ack(1), tftp::data(1, "x"),
+          "\0\1text\0octet\0blksize\0"s, "\0\5\0\0"s, "\0\2"s + std::string(10'000, 'a') + "\0octet\0"s})
+        stranger.send_to(address_of(server), bytes);
+    CHECK(get(server, "text") == text);
+}
+
+TEST_CASE("tftp: an address that nobody has proved gets little", "[programs][udp][tftp]") {
+    const Files files;
+    Server server = start_tftp(files, {"--timeout", "20"});
+    Peer client = Peer::bound(SOCK_DGRAM);
+    client.send_to(address_of(server), tftp::to_bytes({tftp::Opcode::rrq, "large", false, {}}));
+    server.expect(Stream::out, "reads large: no answer any more");
+    int datagrams = 0;
+    char room[600];
+    while (recv(client.fd(), room, sizeof room, MSG_DONTWAIT) >= 0)
+        ++datagrams;
+    CHECK(datagrams == 3);
+}
+
+TEST_CASE("tftp: a client whose server says strange things", "[programs][udp][tftp]") {
+    Peer server = Peer::bound(SOCK_DGRAM), elsewhere = Peer::bound(SOCK_DGRAM);
+    const TempDir target;
+    Process client(
+        {program("udp/tftp_client"), "--port", server.port(), "get", "x", "--local", target / "x", "--timeout", "100"});
+    Address from;
+    CHECK(server.receive_from(from) ==
+          tftp::to_bytes({tftp::Opcode::rrq, "x", false, {{"blksize", "1428"}, {"tsize", "0"}}}));
+    SECTION("an error with control characters") {
+        elsewhere.send_to(from, tftp::error(tftp::Error::undefined, "\x1b[2Jhello"));
+        client.expect_exit(1);
+        CHECK(client.err() == "the server: \\x1b[2Jhello (error 0)\n");
+    }
+    SECTION("options that were not asked for") {
+        elsewhere.send_to(from, tftp::oack({{"windowsize", "64"}}));
+        client.expect_exit(1);
+        CHECK(tftp::parse(elsewhere.receive_from(from))->number == 8);
+    }
+    SECTION("a larger block than was asked for") {
+        elsewhere.send_to(from, tftp::oack({{"blksize", "9000"}}));
+        client.expect_exit(1);
+    }
+    SECTION("two servers answer: one is told that it is not meant") {
+        elsewhere.send_to(from, tftp::data(1, std::string(512, 'a')));
+        CHECK(elsewhere.receive_from(from) == tftp::ack(1));
+        server.send_to(from, tftp::data(1, "evil"));
+        CHECK(tftp::parse(server.receive_from(from))->number == 5);
+        elsewhere.send_to(from, tftp::data(2, "end"));
+        client.expect_exit(0);
+        CHECK(read_file(target / "x") == std::string(512, 'a') + "end");
+    }
+    SECTION("nothing any more") {
+        elsewhere.send_to(from, tftp::data(1, std::string(512, 'a')));
+        client.expect_exit(1);
+        CHECK_THAT(client.err(), StartsWith("no answer from 127.0.0.1:" + elsewhere.port() + " after 6 tries"));
+    }
+    if (!fs::exists(target / "x")) CHECK(fs::is_empty(target.path()));
+}
+
+TEST_CASE("tftp: wrong command lines", "[programs][udp][tftp]") {
+    for (const Process::Command& arguments : std::vector<Process::Command>{{"fetch", "x"},
+                                                                           {"get"},
+                                                                           {"get", "x", "--mode", "mail"},
+                                                                           {"get", "x", "--blksize", "7"},
+                                                                           {"get", "x", "y"}}) {
+        Process::Command command{program("udp/tftp_client")};
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        Process process(command);
+        process.expect_exit(2);
+        CHECK(count_of(process.err(), "\n") == 1);
+    }
+}
+
+// ---- What nobody here wrote
+
+TEST_CASE("tftp: Debian's tftp and curl with our server", "[programs][udp][tftp][interop]") {
+    const Files files;
+    const Server server = start_tftp(files, {"--write"});
+    const TempDir target;
+    if (has_tool("tftp")) {
+        Process client({"tftp", "127.0.0.1", server.port()}, {.directory = target.path()});
+        client.feed("binary\nget large\nput large up\nascii\nget text\nquit\n");
+        client.expect_exit(0);
+        CHECK(read_file(target / "large") == files.large);
+        CHECK(read_file(target / "text") == text);
+        CHECK(read_file(files.folder + "/up") == files.large);
+    }
+    if (has_tool("curl")) {
+        const std::string url = "tftp://" + server.address() + "/";
+        CHECK(run({"curl", "-s", url + "large"}) == files.large);
+        CHECK(run({"curl", "-s", "--tftp-blksize", "1400", url + "large"}) == files.large);
+        CHECK(run({"curl", "-s", "--tftp-no-options", url + "below/deep"}) == "deep");
+        run({"curl", "-s", "-T", files.folder + "/large", url + "curl"});
+        wait_until([&] { return fs::exists(files.folder + "/curl"); }, "the file");
+        CHECK(read_file(files.folder + "/curl") == files.large);
+        Process missing({"curl", "-s", url + "nothing"});
+        missing.expect_exit(68);  // "File not found on TFTP server"
+    }
+}
+
+TEST_CASE("tftp: our client with Debian's server", "[programs][udp][tftp][interop]") {
+    const std::string daemon = fs::exists("/usr/sbin/in.tftpd") ? "/usr/sbin/in.tftpd" : find_tool("in.tftpd");
+    if (daemon.empty()) return skip("tftpd-hpa is not installed (sh scripts/setup --dev)");
+    if (getuid() != 0) return skip("in.tftpd wants to be root");
+    const Files files;
+    for (const std::string& path : {files.all.path(), files.folder})
+        CHECK(chmod(path.c_str(), 0777) == 0);
+    const std::string port = Peer::bound(SOCK_DGRAM).port();
+    Process server({daemon, "-L", "-c", "-s", "--address", "127.0.0.1:" + port, files.folder});
+    const TempDir target;
+    const auto client = [&](Process::Command arguments) {
+        arguments.insert(arguments.begin(), {program("udp/tftp_client"), "--port", port});
+        return arguments;
+    };
+    run(client({"get", "large", "--local", target / "large"}));  // asked again until it is there
+    CHECK(read_file(target / "large") == files.large);
+    run(client({"get", "text", "--mode", "netascii", "--local", target / "text"}));
+    CHECK(read_file(target / "text") == text);
+    run(client({"get", "exact", "--plain", "--local", target / "exact"}));
+    CHECK(read_file(target / "exact") == std::string(512, 'x'));
+    run(client({"put", files.folder + "/large", "--remote", "up"}));
+    CHECK(read_file(files.folder + "/up") == files.large);
+    Process missing(client({"get", "nothing", "--local", target / "nothing"}));
+    missing.expect_exit(1);
+    CHECK_THAT(missing.err(), StartsWith("the server: File not found"));
+    server.signal(SIGTERM);
+    server.wait();
+}
