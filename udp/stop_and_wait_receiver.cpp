@@ -114,7 +114,7 @@ int main(int argc, char** argv) try {
             take(endpoint, *transfer, *packet, datagram->bytes.size());
         } else if ((packet->flags & first_flag) != 0 && packet->number == 0) {
             if (active) {
-                answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, "busy: try again later"},
+                answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, busy},
                        datagram->bytes.size());
                 continue;
             }

@@ -34,7 +34,7 @@ std::uint64_t sent = 0;
 /// Sends a piece until it is acknowledged. Throws std::runtime_error if it never is, or if the receiver says why not.
 void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
     const std::string datagram = to_bytes(piece);
-    bool refused = false, busy = false;
+    bool refused = false, is_busy = false;
     for (long attempt = 0; attempt < tries; ++attempt) {
         // What ICMP has told of an earlier datagram is reported here, too, instead of sending.
         if (TRY(send(endpoint, datagram.data(), datagram.size(), 0)) == -1) {
@@ -55,13 +55,17 @@ void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
             if (!answer) break;
             const auto packet = parse(answer->bytes);
             if (!packet || packet->transfer != piece.transfer) continue;  // damaged, or of another transfer
+            if (says_busy(*packet)) {
+                is_busy = true;  // with another sender; it may be done when we ask again
+                continue;
+            }
             if (packet->kind == Kind::error) throw std::runtime_error("the receiver: " + escaped(packet->payload));
             // What acknowledges an earlier piece was delayed: it neither helps nor is a reason to send anything.
             if (packet->kind == Kind::ack && packet->number == piece.number + 1) return;
         }
     }
     throw std::runtime_error(fmt::format("no acknowledgement of piece {} after {} tries{}", piece.number, tries,
-                                         busy      ? ": the receiver is busy"
+                                         is_busy   ? ": the receiver is busy"
                                          : refused ? ": nobody is there (ECONNREFUSED)"
                                                    : ""));
 }

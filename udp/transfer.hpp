@@ -81,6 +81,14 @@ inline std::optional<Packet> parse(std::string_view bytes) {
     return packet;
 }
 
+/// What a receiver says to whoever comes while it is busy with another sender. Cut to what it was sent, as all that it
+/// answers; the first word is always there.
+constexpr std::string_view busy = "busy: try again later";
+
+inline bool says_busy(const Packet& packet) {
+    return packet.kind == Kind::error && packet.payload.substr(0, 4) == busy.substr(0, 4);
+}
+
 /// What the first piece says of the file.
 struct Announcement {
     std::uint64_t size = 0;

@@ -93,7 +93,7 @@ int main(int argc, char** argv) try {
         static_cast<double>(timeout) / 1000);
     Display display(isatty(STDERR_FILENO) == 1);
     const Time began = Clock::now();
-    bool refused = false, busy = false;
+    bool refused = false, is_busy = false;
     while (!sender.finished()) {
         while (const auto datagram = sender.next(Clock::now()))
             refused = !send_one(endpoint, *datagram) || refused;
@@ -112,8 +112,8 @@ int main(int argc, char** argv) try {
             until = Time{};
             const auto packet = parse(datagram->bytes);
             if (!packet || packet->transfer != id) continue;
-            if (packet->kind == Kind::error && packet->payload.substr(0, 4) == "busy") {
-                busy = true;  // with another sender; it may be done when we ask again
+            if (says_busy(*packet)) {
+                is_busy = true;  // with another sender; it may be done when we ask again
             } else if (packet->kind == Kind::error) {
                 display.end();
                 throw std::runtime_error("the receiver: " + escaped(packet->payload));
@@ -126,7 +126,7 @@ int main(int argc, char** argv) try {
             display.end();
             throw std::runtime_error(fmt::format("nothing is acknowledged any more, {} of {} pieces were{}",
                                                  sender.acknowledged(), file.pieces(),
-                                                 busy      ? ": the receiver is busy"
+                                                 is_busy   ? ": the receiver is busy"
                                                  : refused ? ": nobody is there (ECONNREFUSED)"
                                                            : ""));
         }

@@ -7,6 +7,9 @@
 #include "tests/support/process.hpp"
 #include "tests/support/text.hpp"
 
+#include <map>
+#include <sstream>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,6 +34,20 @@ std::string help_of(const std::string& name) { return run({program(name), "--hel
 std::string help_line(const std::string& help, const std::string& option) {
     const std::vector<std::string> lines = lines_with(help, "  --" + option + " ");
     return lines.empty() ? "" : lines[0];
+}
+
+/// Arguments that it takes, for all that its usage line names. Throws Unexpected for one that has no example here.
+Process::Command fitting_arguments(const std::string& help) {
+    const std::map<std::string, std::string> examples{{"COMMAND", "get"}, {"FILE", "LICENSE"}};
+    const std::string mark = "[OPTION...]";
+    std::istringstream words(lines_of(help)[0].substr(lines_of(help)[0].find(mark) + mark.size()));
+    Process::Command arguments;
+    for (std::string word; words >> word;) {
+        const auto example = examples.find(word);
+        if (example == examples.end()) throw Unexpected("no example of an argument " + word);
+        arguments.push_back(example->second);
+    }
+    return arguments;
 }
 
 /// The line that the program says before it ends with this status. Throws Unexpected if it says several or ends
@@ -114,14 +131,16 @@ TEST_CASE("bad input: a trace log that can't be written", "[programs][bad_input]
 
 TEST_CASE("bad input: a host name that no resolver can find", "[programs][bad_input]") {
     const std::string name = GENERATE(from_range(all_programs()));
-    const std::string path = program(name);
-    if (help_line(help_of(name), "host").empty()) return;
+    const std::string help = help_of(name);
+    if (help_line(help, "host").empty()) return;
     INFO(name);
     const std::string impossible(64, 'a');  // a label has 63 bytes at the most (RFC 1035)
-    CHECK_THAT(refusal({path, "--host", impossible}, 1),
-               ContainsSubstring("cannot find the address of '" + impossible));
+    Process::Command command = fitting_arguments(help);
+    command.insert(command.begin(), {program(name), "--host", impossible});
+    CHECK_THAT(refusal(command, 1), ContainsSubstring("cannot find the address of '" + impossible));
     // What can't be part of a name never gets to the terminal as it is, whether a resolver is asked or not.
-    Process hostile({path, "--host", impossible + "\x1b[2J\n"});
+    command[2] += "\x1b[2J\n";
+    Process hostile(command);
     CHECK(hostile.wait().status != 0);
     CHECK(count_of(hostile.err(), "\n") == 1);
     CHECK(hostile.err().find('\x1b') == std::string::npos);
