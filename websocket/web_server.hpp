@@ -42,8 +42,8 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,8 +51,8 @@ namespace websocket {
 
 /// A request without Upgrade: GET or HEAD, and no body.
 struct HttpRequest {
-    std::string path;   ///< "/updates"
-    std::string query;  ///< "since=3", as it came; "" if there is none
+    std::string path;      ///< "/updates"
+    std::string query;     ///< "since=3", as it came; "" if there is none
     const HttpHead& head;  ///< valid until it is answered
 };
 
@@ -67,6 +67,7 @@ struct HttpResponse {
 struct Traffic {
     std::uint64_t received = 0, sent = 0;  ///< bytes
     std::uint64_t requests = 0;            ///< HTTP requests, the one for a WebSocket included
+    std::uint64_t connections = 0;         ///< in an account, see charge()
 };
 
 class WebServer {
@@ -141,6 +142,9 @@ public:
     /// Bytes that are queued for a client and not with the kernel yet.
     std::size_t unsent(Id id) const;
     Traffic traffic(Id id) const;
+    /// Counts a client's bytes in an account, too: those of its present request, and all that follow until its next
+    /// request, which may be about something else. The account must outlive the server.
+    void charge(Id id, Traffic& account);
     /// Where it comes from.
     Address address(Id id) const;
 
@@ -187,6 +191,9 @@ private:
         Agreement agreement = {};
         Buffer unsent = {};
         Traffic traffic = {};
+        std::size_t request_bytes = 0;              // of the present request
+        Traffic* account = nullptr;                 // where they are counted, too
+        std::vector<const Traffic*> accounts = {};  // all that know of this connection
     };
 
     // Ids tell in their low bits at which descriptor to look.
@@ -247,6 +254,8 @@ inline const char* reason_phrase(int status) {
             return "OK";
         case 204:
             return "No Content";
+        case 304:
+            return "Not Modified";
         case 400:
             return "Bad Request";
         case 403:
@@ -391,6 +400,17 @@ inline std::size_t WebServer::unsent(Id id) const {
 inline Traffic WebServer::traffic(Id id) const {
     const Client* client = find(id);
     return client == nullptr ? Traffic{} : client->traffic;
+}
+
+inline void WebServer::charge(Id id, Traffic& account) {
+    Client* client = find(id);
+    if (client == nullptr) return;
+    client->account = &account;
+    account.received += client->request_bytes;
+    ++account.requests;
+    if (std::find(client->accounts.begin(), client->accounts.end(), &account) != client->accounts.end()) return;
+    client->accounts.push_back(&account);
+    ++account.connections;
 }
 
 inline Address WebServer::address(Id id) const {
@@ -547,7 +567,8 @@ inline void WebServer::serve(Client& client) {
     const ssize_t received = TRY(recv(client.fd, arrived_.data(), arrived_.size(), 0));
     if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
     if (received == 0 && client.phase != Phase::websocket && !client.unsent.empty()) {
-        client.ended = true;  // as it may be behind a request: the answer is sent first
+        client.ended = true;  // as it may be behind requests: they are answered first
+        if (client.phase == Phase::request && !client.input.empty()) return watch_as_needed(client);
         return leave(client);
     }
     if (received <= 0) {
@@ -556,6 +577,7 @@ inline void WebServer::serve(Client& client) {
     }
     const auto count = static_cast<std::size_t>(received);
     client.traffic.received += count;
+    if (client.peer && client.account != nullptr) client.account->received += count;
     if (client.phase == Phase::leaving) return;
     if (client.phase == Phase::websocket) {
         if (client.unsent.empty() && !client.peer->close_sent()) client.since = now_;
@@ -568,15 +590,18 @@ inline void WebServer::serve(Client& client) {
     take_requests(client);
 }
 
-/// Requests may come faster than they are answered (pipelining): each waits for the one before.
+/// Requests may come faster than they are answered (pipelining): each waits until the answer to the one before has gone
+/// out, so that one who asks and does not read costs no more than one answer.
 inline void WebServer::take_requests(Client& client) {
     const Id id = client.id;
-    while (find(id) != nullptr && client.phase == Phase::request && !client.input.empty()) {
+    while (find(id) != nullptr && client.phase == Phase::request && !client.input.empty() && client.unsent.empty()) {
         std::string_view rest = std::string_view(client.input).substr(client.looked_at);
         const auto status = client.reader.take(rest);
         client.looked_at = client.input.size() - rest.size();
         if (status == HttpHeadReader::Status::incomplete) return;
         ++client.traffic.requests;
+        client.request_bytes = client.looked_at;
+        client.account = nullptr;
         if (status != HttpHeadReader::Status::complete || client.reader.head().count("upgrade") > 0)
             return open(client);
         client.input.erase(0, client.looked_at);
@@ -594,6 +619,7 @@ inline void WebServer::open(Client& client) {
     if (status == ServerHandshake::Status::accepted && !ours) return refuse(client, 421, "Host is another one");
     put(client, handshake.response());
     if (status != ServerHandshake::Status::accepted) return leave(client);
+    client.request_bytes = client.input.size();
     client.agreement = handshake.agreement();
     client.peer.emplace(Role::server, said_, settings_.limits, client.agreement.deflate);
     client.phase = Phase::websocket;
@@ -701,9 +727,11 @@ inline void WebServer::put_head(Client& client, const HttpResponse& response, co
     std::tm parts{};
     gmtime_r(&seconds, &parts);
     const std::size_t size = std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    std::string head =
-        fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\n{}", response.status,
-                    reason_phrase(response.status), std::string_view(date.data(), size), response.type, length);
+    std::string head = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response.status, reason_phrase(response.status),
+                                   std::string_view(date.data(), size));
+    // These two have no body, and say nothing of one (RFC 9110, sections 8.6, 15.3.5 and 15.4.5).
+    if (response.status != 204 && response.status != 304)
+        head += fmt::format("Content-Type: {}\r\n{}", response.type, length);
     head += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
     for (const auto& [name, value] : response.fields)
         head += name + ": " + value + "\r\n";
@@ -716,14 +744,7 @@ inline void WebServer::answered(Client& client) {
     client.since = now_;
     client.reader = {};
     if (!client.keep_alive) return leave(client);
-    client.phase = Phase::request;
-    // Not from here: the program may be in the middle of answering many.
-    const Id id = client.id;
-    if (!client.input.empty()) {
-        after(0, [this, id] {
-            if (Client* next = find(id)) take_requests(*next);
-        });
-    }
+    client.phase = Phase::request;  // flush() looks for it
 }
 
 inline void WebServer::take_frames(Client& client, char* bytes, std::size_t count) {
@@ -760,11 +781,13 @@ inline void WebServer::put(Client& client, std::string_view bytes) {
 }
 
 inline void WebServer::flush(Client& client) {
+    const Id id = client.id;
     if (!client.unsent.empty()) {
         const ssize_t sent = TRY(::send(client.fd, client.unsent.data(), client.unsent.size(), 0));
         if (sent == -1 && errno != EAGAIN && errno != EINTR) return drop(client);
         if (sent > 0) {
             client.traffic.sent += static_cast<std::uint64_t>(sent);
+            if (client.account != nullptr) client.account->sent += static_cast<std::uint64_t>(sent);
             client.unsent.drop_front(static_cast<std::size_t>(sent));
             client.since = now_;
         }
@@ -776,7 +799,11 @@ inline void WebServer::flush(Client& client) {
         client.unsent.release();
     }
     watch_as_needed(client);
-    if (drained && handlers_.drained && client.phase != Phase::leaving) handlers_.drained(client.id);
+    if (find(id) == nullptr) return;
+    if (drained && handlers_.drained && client.phase != Phase::leaving) handlers_.drained(id);
+    if (find(id) == nullptr || client.phase != Phase::request || !client.unsent.empty()) return;
+    take_requests(client);
+    if (find(id) != nullptr && client.phase == Phase::request && client.ended && client.unsent.empty()) drop(client);
 }
 
 /// Watches for room to write only while something is unsent. Where our side is to end, it does so behind the last byte.
