@@ -70,6 +70,16 @@ struct Traffic {
     std::uint64_t connections = 0;         ///< in an account, see charge()
 };
 
+/// A message for many, which is encoded once and not once for each: WebServer::send() takes it.
+struct EncodedMessage {
+    EncodedMessage(Opcode kind, std::string_view payload);
+    std::string_view payload() const { return std::string_view(frame).substr(header); }
+
+    Opcode opcode;
+    std::size_t header;  ///< its bytes in front of the payload
+    std::string frame;   ///< as it goes out, but to those with whom compression was agreed on
+};
+
 class WebServer {
 public:
     /// A client, as long as it is connected, and no other one later.
@@ -80,8 +90,10 @@ public:
         Limits limits;
         std::string front_page;  ///< what "/" is: "chat.html"; "": nothing
         std::string page_folder = "websocket/page";
-        std::string host;                                 ///< a name that Host may have, besides localhost
-        long connections = 10000;                         ///< the next ones wait
+        std::string host;          ///< a name that Host may have, besides localhost
+        long connections = 10000;  ///< the next ones wait
+        int kernel_bytes =
+            0;  ///< SO_SNDBUF: what the kernel may hold for a client before the queue does; 0: it decides
         std::size_t queue_bytes = std::size_t{1} << 20U;  ///< a client with more unsent is closed with 1013
         long request_seconds = 10;  ///< a request must be complete by then, and the next must begin
         long idle_seconds = 30;     ///< a WebSocket that was silent for so long is pinged
@@ -117,7 +129,9 @@ public:
 
     // ---- WebSockets. An Id that is not connected any more is passed over.
 
-    void send(Id id, Opcode opcode, std::string_view payload);
+    /// False: it gets no more messages, since it is being closed; by this one if its queue was full (1013).
+    bool send(Id id, Opcode opcode, std::string_view payload);
+    bool send(Id id, const EncodedMessage& message);
     void ping(Id id, std::string_view payload);
     /// Starts the closing handshake, behind what is queued.
     void close(Id id, std::uint16_t code, std::string_view reason = "");
@@ -200,6 +214,7 @@ private:
     static constexpr unsigned fd_bits = 24;
     static std::size_t place(Id id) { return static_cast<std::size_t>(id & ((Id{1} << fd_bits) - 1)); }
     Client* find(Id id) const;
+    Client* find_taker(Id id);
 
     void accept_clients();
     void pause_accepting(bool for_a_second);
@@ -318,16 +333,41 @@ inline WebServer::Client* WebServer::find(Id id) const {
     return client != nullptr && client->id == id ? client : nullptr;
 }
 
-inline void WebServer::send(Id id, Opcode opcode, std::string_view payload) {
+inline EncodedMessage::EncodedMessage(Opcode kind, std::string_view payload) : opcode(kind) {
+    std::array<char, most_header_bytes> bytes;
+    header = write_header({.opcode = kind, .length = payload.size()}, bytes.data());
+    frame.reserve(header + payload.size());
+    frame.append(bytes.data(), header).append(payload);
+}
+
+/// A client that still takes messages: not one that is being closed, nor one that has let its queue fill up, which is
+/// closed now.
+inline WebServer::Client* WebServer::find_taker(Id id) {
     Client* client = find(id);
-    if (client == nullptr || client->phase != Phase::websocket) return;
-    if (client->unsent.size() > settings_.queue_bytes) {
-        client->peer->close(close_code::try_again_later, "too slow");
-        client->since = now_;
-    } else {
-        client->peer->send(opcode, payload);
-    }
+    if (client == nullptr || client->phase != Phase::websocket || client->peer->close_sent()) return nullptr;
+    if (client->unsent.size() <= settings_.queue_bytes) return client;
+    close(id, close_code::try_again_later, "too slow");
+    return nullptr;
+}
+
+inline bool WebServer::send(Id id, Opcode opcode, std::string_view payload) {
+    Client* client = find_taker(id);
+    if (client == nullptr) return false;
+    client->peer->send(opcode, payload);
     collect(*client);
+    return true;
+}
+
+inline bool WebServer::send(Id id, const EncodedMessage& message) {
+    Client* client = find_taker(id);
+    if (client == nullptr) return false;
+    if (client->peer->compresses()) {
+        client->peer->send(message.opcode, message.payload());
+        collect(*client);
+    } else {
+        put(*client, message.frame);
+    }
+    return true;
 }
 
 inline void WebServer::ping(Id id, std::string_view payload) {
@@ -547,6 +587,8 @@ inline void WebServer::accept_clients() {
         TRY(fcntl(fd, F_SETFD, FD_CLOEXEC));
         // Answers are sent whole: nothing is gained by waiting for more (tcp(7)), and much is lost.
         TRY(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+        if (const int bytes = settings_.kernel_bytes; bytes > 0)
+            TRY(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes));
         if (clients_.size() <= static_cast<std::size_t>(fd)) clients_.resize(static_cast<std::size_t>(fd) + 1);
         const Id id = ++last_ << fd_bits | static_cast<Id>(fd);
         auto& client = clients_[static_cast<std::size_t>(fd)];
@@ -789,7 +831,8 @@ inline void WebServer::flush(Client& client) {
             client.traffic.sent += static_cast<std::uint64_t>(sent);
             if (client.account != nullptr) client.account->sent += static_cast<std::uint64_t>(sent);
             client.unsent.drop_front(static_cast<std::size_t>(sent));
-            client.since = now_;
+            // Who is being closed has so much time for all that is left of its queue; others for a part of it.
+            if (client.phase != Phase::websocket || !client.peer->close_sent()) client.since = now_;
         }
         if (!client.unsent.empty()) client.waited = true;
     }
