@@ -165,7 +165,7 @@ format:
 
 check:
 	@clang-format --dry-run --Werror $(FORMATTED)
-	@shellcheck -x $$(grep -lE '^#!.*sh$$' .ci/run scripts/*) tests/bench/*.sh
+	@shellcheck -x $$(grep -lE '^#!.*sh$$' .ci/run scripts/*) tests/bench/*.sh tests/support/lessons/*.sh
 
 lint: compile_commands.json
 	@printf '%s\n' $(filter-out tests/%,$(SOURCES)) | xargs -n 1 -P 2 clang-tidy --quiet -p .

@@ -19,7 +19,9 @@ std::string trimmed(const std::string& text) {
 /// Reads "replay NAME client, own network: hello | bye ^D"; nothing if it is no such thing.
 std::optional<Block> read_marker(const std::string& line) {
     static const std::regex marker(
-        "<!-- replay (\\S+) (server|command|client)((, own network|, any numbers|, beside [^,:>]+)*)(: *(.*?))? -->");
+        "<!-- replay (\\S+) (server|command|client)"
+        "((, own network|, any numbers|, any order|, without sanitizers|, beside [^,:>]+|, after \\w+)*)"
+        "(: *(.*?))? -->");
     std::smatch match;
     if (!std::regex_match(line, match, marker)) return {};
     if ((match[2] == "client") != match[5].matched) return {};  // a client types, be it nothing; others do not
@@ -32,7 +34,11 @@ std::optional<Block> read_marker(const std::string& line) {
     block.own_network = ways.find("own network") != std::string::npos;
     static const std::regex beside(", beside ([^,]+)");
     if (std::smatch server; std::regex_search(ways, server, beside)) block.beside = server[1];
+    static const std::regex after(", after (\\w+)");
+    if (std::smatch scene; std::regex_search(ways, scene, after)) block.after = scene[1];
     block.any_numbers = ways.find("any numbers") != std::string::npos;
+    block.any_order = ways.find("any order") != std::string::npos;
+    block.without_sanitizers = ways.find("without sanitizers") != std::string::npos;
     std::string typed = match[6];
     if (typed.size() >= 2 && typed.substr(typed.size() - 2) == "^D") {
         block.ends_input = true;
@@ -81,7 +87,7 @@ std::string without_what_varies(std::string line, int port) {
 /// For blocks that measure: what is measured may differ, and with it how wide the columns are.
 std::string without_numbers(const std::string& line) {
     static const std::regex identifier("\\b([0-9a-f]{16}|[0-9A-F]{8}:[0-9A-F]{4,8})\\b");
-    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s)\\b)?"), blanks(" {2,}");
+    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s|sec|min)\\b)?"), blanks(" {2,}");
     const std::string known = std::regex_replace(line, identifier, "ID");
     return trimmed(std::regex_replace(std::regex_replace(known, number, "N"), blanks, " "));
 }
@@ -175,19 +181,24 @@ Lesson read_lesson(const std::string& file, std::string_view markdown) {
     return lesson;
 }
 
-Transcript normalized(const std::vector<std::string>& lines, int port, bool any_numbers) {
+Transcript normalized(const std::vector<std::string>& lines, int port, bool any_numbers, bool any_order) {
     Transcript transcript;
+    static const std::regex bar(".*\\bN #+");
     static const std::regex state("\\s+(fd \\d+  |\\(closed\\)  ).*");
     for (const std::string& line : lines) {
         const std::string plain = without_what_varies(line, port);
         if (std::regex_match(plain, state)) {
             take_state(transcript.states, plain);
         } else {
-            transcript.lines.push_back(any_numbers ? without_numbers(plain) : plain);
+            const std::string kept = any_numbers ? without_numbers(plain) : plain;
+            const bool again = !transcript.lines.empty() && transcript.lines.back() == kept;
+            if (any_numbers && (again || std::regex_match(kept, bar))) continue;
+            transcript.lines.push_back(kept);
         }
     }
     while (!transcript.lines.empty() && transcript.lines.back().empty())
         transcript.lines.pop_back();
+    if (any_order) std::sort(transcript.lines.begin(), transcript.lines.end());
     return transcript;
 }
 

@@ -13,7 +13,13 @@
 //                                                      of their own: there may be several servers, and ss sees no
 //                                                      others
 //     , beside build/...                               this server runs beside it, and is not shown
-//     , any numbers                                    numbers, units of time and the width of columns may differ
+//     , any numbers                                    numbers, units of time and the width of columns may differ, and
+//                                                      so how often a line like the one before it comes, and which bars
+//                                                      a histogram has
+//     , any order                                      the lines may come in any order: those of several processes
+//     , after SCENE                                    tests/support/lessons/SCENE.sh is run first: what it starts runs
+//                                                      beside the block's commands
+//     , without sanitizers                             is left out where the programs are built with them
 // Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs a mark.
 // The commands are run at another port than 7000. One that is for the shell (it has quotes or a pipe, or is not a
 // program of ours) must name its port itself, as 7000. Such a block may have several lines "$ COMMAND"; what it calls
@@ -35,6 +41,9 @@ struct Block {
     std::string beside;              ///< a server's command
     bool own_network = false;
     bool any_numbers = false;
+    bool any_order = false;
+    bool without_sanitizers = false;
+    std::string after;               ///< a scene's name
     std::string command;             ///< what stands after "$ "
     std::vector<std::string> shown;  ///< the other lines
 };
@@ -57,8 +66,9 @@ struct Transcript {
     bool operator==(const Transcript&) const = default;
 };
 
-/// port: where the server listened, which lessons call 7000; 0: nowhere. any_numbers: see above.
-Transcript normalized(const std::vector<std::string>& lines, int port = 0, bool any_numbers = false);
+/// port: where the server listened, which lessons call 7000; 0: nowhere. any_numbers, any_order: see above.
+Transcript normalized(const std::vector<std::string>& lines, int port = 0, bool any_numbers = false,
+                      bool any_order = false);
 
 /// Both, line by line, with - before what only the lesson has and + before what only the program printed; "" if they
 /// are the same.
