@@ -1,0 +1,61 @@
+// The feed's page in a browser: node feed_page.mjs CHROMIUM FOLDER PORT
+// All four ways at once. FOLDER gets the pictures. The last line that it prints before "done" is the server's counters.
+
+import assert from 'node:assert/strict';
+import { pictures, withBrowser } from './browser.mjs';
+
+const ids = ['polling', 'long-polling', 'sse', 'websocket'];
+const state = (page, id, text) => page.waitForFunction(
+    ([id, text]) => document.querySelector(`#${id} .state`).textContent.includes(text), [id, text]);
+const cost = async (page, id) => {
+    const row = page.locator('#costs tr').nth(ids.indexOf(id));
+    const cells = await row.locator('td').allTextContents();
+    return cells.map((cell) => parseFloat(cell.replaceAll(',', '')));
+};
+
+await withBrowser(async (newPage, folder, port) => {
+    const page = await newPage(`http://127.0.0.1:${port}/`);
+    for (const id of ids) await state(page, id, 'connected');
+
+    // By keyboard alone: the first control is Stop.
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'run');
+    await page.keyboard.press('Enter');
+    for (const id of ids) await state(page, id, 'stopped');
+    await page.keyboard.press('Enter');
+    for (const id of ids) await state(page, id, 'connected');
+
+    await page.selectOption('#every', '200');
+    await page.waitForFunction(() => document.getElementById('state').textContent === 'an update every 200 ms');
+    await page.selectOption('#interval', '100');
+    await page.click('#reset');
+    const enough = async (least) => page.waitForFunction(
+        (least) => [...document.querySelectorAll('#costs tr td:nth-of-type(1)')].every((cell) => Number(cell.textContent) >= least), least);
+    await enough(15);
+    const each = await Promise.all(ids.map((id) => cost(page, id)));
+    console.log(JSON.stringify(each));
+    // bytes per update: polling > long polling > SSE > WebSocket
+    for (let i = 0; i + 1 < each.length; ++i) assert.ok(each[i][5] > each[i + 1][5], `${ids[i]}: ${each[i][5]}, ${ids[i + 1]}: ${each[i + 1][5]}`);
+    // requests: one for each poll, one for each update, and none since the stream and the WebSocket are open
+    assert.ok(each[0][1] > each[0][0]);
+    assert.ok(Math.abs(each[1][1] - each[1][0]) <= 1);
+    assert.deepEqual([each[2][1], each[3][1]], [0, 0]);
+    // delay: polling is the latest
+    for (const other of each.slice(1)) assert.ok(each[0][6] > other[6]);
+
+    // Cut, each in turn: it comes back by itself, and misses nothing that the backlog has.
+    for (const id of ids) {
+        await page.click(`#${id} button`);
+        await page.waitForFunction(() => / cut$/.test(document.getElementById('state').textContent));
+        if (id !== 'polling') await state(page, id, id === 'sse' ? 'lost' : 'again in');
+        await state(page, id, 'connected');
+    }
+    const before = await cost(page, 'sse');
+    await enough(before[0] + 5);
+    const missed = await page.locator('.state').allTextContents();
+    assert.ok(missed.every((text) => !text.includes('missed')), missed.join());
+
+    await page.selectOption('#every', '1000');
+    await page.selectOption('#interval', '500');
+    await pictures(page, 'feed', folder);
+});
