@@ -10,7 +10,9 @@
 int fuzz_client_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_client_handshake(const std::uint8_t* data, std::size_t size);
 int fuzz_deflate(const std::uint8_t* data, std::size_t size);
+int fuzz_event_stream(const std::uint8_t* data, std::size_t size);
 int fuzz_extensions(const std::uint8_t* data, std::size_t size);
+int fuzz_http_response(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
 int fuzz_utf8(const std::uint8_t* data, std::size_t size);
@@ -26,7 +28,9 @@ const std::vector<Target> targets = {
     {"client_connection", fuzz_client_connection},
     {"client_handshake", fuzz_client_handshake},
     {"deflate", fuzz_deflate},
+    {"event_stream", fuzz_event_stream},
     {"extensions", fuzz_extensions},
+    {"http_response", fuzz_http_response},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},
     {"utf8", fuzz_utf8},
