@@ -44,9 +44,11 @@ std::optional<Datagram> ask(int fd, const Address& server, std::string_view ques
     for (long attempt = 0; attempt < retry.tries; ++attempt) {
         CALL(sendto(fd, question.data(), question.size(), 0, server.get(), server.length()));
         const auto deadline = Clock::now() + timeout;
-        while (const auto datagram = receive_until(fd, deadline)) {
+        do {
+            const auto datagram = receive_until(fd, deadline);
+            if (!datagram) break;
             if (accept(*datagram)) return datagram;
-        }
+        } while (Clock::now() < deadline);  // also where there is always something else to be read
         if (retry.doubling) timeout = std::min(2 * timeout, retry.longest_timeout);
     }
     return {};

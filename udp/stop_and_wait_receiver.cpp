@@ -4,8 +4,7 @@
 //     terminal 2:  build/udp/stop_and_wait_sender LICENSE
 //
 // It writes a piece once, however often it comes, and acknowledges it each time: the acknowledgement before may be what
-// was lost. That holds for the last piece, too, when the file is complete: so the transfer is remembered until another
-// begins.
+// was lost. That holds for the last piece, too, when the file is complete: so how a transfer has ended is remembered.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -28,17 +27,13 @@
 namespace {
 
 using namespace transfer;
-using Clock = std::chrono::steady_clock;
-
 /// One sender's file. Only one at a time: others are told to come later.
 struct Transfer {
     Address sender;
     std::uint32_t id;
     ArrivingFile file;
-    std::uint32_t expected = 0;  // the number of the piece that is missing
-    bool finished = false;
-    std::string error = {};  // why it is over
-    Clock::time_point heard = Clock::now();
+    std::uint32_t expected = 0;                 // the number of the piece that is missing
+    Clock::time_point advanced = Clock::now();  // by a piece that was missing: repeating others prolongs nothing
 };
 
 void answer(int endpoint, const Address& to, Packet packet, std::size_t most) {
@@ -50,25 +45,29 @@ void answer(int endpoint, const Address& to, Packet packet, std::size_t most) {
         fmt::print(stderr, "{}: {}\n", to.text(), describe_error(errno));
 }
 
-/// A piece of this transfer: written if it is the one that is missing, and acknowledged in any case.
-void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t size) {
-    transfer.heard = Clock::now();
-    if (piece.number == transfer.expected && !transfer.finished && transfer.error.empty()) {
+/// A piece of this transfer: written if it is the one that is missing, and acknowledged in any case. Returns how the
+/// transfer has ended, if it has.
+std::optional<Ending> take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t size) {
+    std::optional<Ending> ending;
+    if (piece.number == transfer.expected) {
+        const bool first = transfer.expected == 0, last = (piece.flags & last_flag) != 0;
         try {
-            const bool first = transfer.expected == 0, last = (piece.flags & last_flag) != 0;
             transfer.file.take(piece.payload, first, last, transfer.id);
+            transfer.advanced = Clock::now();
             ++transfer.expected;
-            transfer.finished = last;
-            if (last) fmt::print(stderr, "{}: {} is complete\n", transfer.sender.text(), transfer.file.text());
+            if (last) ending = Ending{transfer.sender, transfer.id, transfer.expected};
         } catch (const std::exception& error) {
-            transfer.error = error.what();
-            fmt::print(stderr, "{}: {}\n", transfer.sender.text(), transfer.error);
+            ending = Ending{transfer.sender, transfer.id, 0, error.what()};
         }
     }
-    if (!transfer.error.empty()) {
-        return answer(endpoint, transfer.sender, {Kind::error, 0, 0, transfer.id, 0, 0, transfer.error}, size);
+    if (ending) {
+        fmt::print(stderr, "{}: {}\n", transfer.sender.text(),
+                   ending->error.empty() ? transfer.file.text() + " is complete" : ending->error);
+        answer(endpoint, transfer.sender, answer_of(*ending, piece), size);
+    } else {
+        answer(endpoint, transfer.sender, {Kind::ack, 0, 1, transfer.id, transfer.expected, 0, ""}, size);
     }
-    answer(endpoint, transfer.sender, {Kind::ack, 0, 1, transfer.id, transfer.expected, 0, ""}, size);
+    return ending;
 }
 
 }  // namespace
@@ -76,12 +75,13 @@ void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t siz
 int main(int argc, char** argv) try {
     std::string folder = ".";
     bool overwrite = false;
-    long idle = 30;
+    long upload = 1L << 30U, idle = 30;
     const Options options =
         parse_options(argc, argv,
                       {.summary = "Receives files of udp/stop_and_wait_sender, one after the other.",
                        .more = {{"folder", "FOLDER", "where the files go", &folder},
                                 {"overwrite", nullptr, "replace those that are there", &overwrite},
+                                {"upload", "BYTES", "at the most of one file", &upload, 0, 1L << 40U},
                                 {"idle", "SECONDS", "give up a sender that was silent for so long", &idle, 1, 3600}}});
     const Address address = resolve(options.host, options.port, SOCK_DGRAM).front();
     const int where = CALL(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -90,14 +90,14 @@ int main(int argc, char** argv) try {
     CALL(bind(endpoint, address.get(), address.length()));
     announce_ready(endpoint);
 
-    std::optional<Transfer> transfer;
+    std::optional<Transfer> transfer;  // that goes on
+    Endings endings;                   // of those before
     const int stop = stop_descriptor();
     for (;;) {
-        const bool active = transfer && !transfer->finished && transfer->error.empty();
         pollfd watched[] = {{endpoint, POLLIN, 0}, {stop, POLLIN, 0}};
-        CALL(poll(watched, 2, active ? 1000 : -1));
+        CALL(poll(watched, 2, transfer ? 1000 : -1));
         if (watched[1].revents != 0) break;
-        if (active && Clock::now() - transfer->heard > std::chrono::seconds(idle)) {
+        if (transfer && Clock::now() - transfer->advanced > std::chrono::seconds(idle)) {
             const std::string who = transfer->sender.text();
             transfer.reset();  // and what has arrived of its file is removed
             fmt::print(stderr, "{}: silent for {} s, given up\n", who, idle);
@@ -110,17 +110,22 @@ int main(int argc, char** argv) try {
         }
         const auto packet = datagram ? parse(datagram->bytes) : std::nullopt;
         if (!packet || packet->kind != Kind::data) continue;
-        if (transfer && transfer->sender == datagram->sender && transfer->id == packet->transfer) {
-            take(endpoint, *transfer, *packet, datagram->bytes.size());
-        } else if ((packet->flags & first_flag) != 0 && packet->number == 0) {
-            if (active) {
-                answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, busy},
-                       datagram->bytes.size());
-                continue;
-            }
+        if (const Ending* ending = endings.find(datagram->sender, packet->transfer)) {
+            answer(endpoint, datagram->sender, answer_of(*ending, *packet), datagram->bytes.size());
+            continue;
+        }
+        const bool known = transfer && transfer->sender == datagram->sender && transfer->id == packet->transfer;
+        if (!known && ((packet->flags & first_flag) == 0 || packet->number != 0)) continue;
+        if (!known && transfer) {
+            answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, busy},
+                   datagram->bytes.size());
+            continue;
+        }
+        if (!known)
+            transfer.emplace(Transfer{datagram->sender, packet->transfer, ArrivingFile(where, overwrite, upload)});
+        if (const auto ending = take(endpoint, *transfer, *packet, datagram->bytes.size())) {
+            if (transfer->expected > 0) endings.add(*ending);  // else it can be told again from the same piece
             transfer.reset();
-            transfer.emplace(Transfer{datagram->sender, packet->transfer, ArrivingFile(where, overwrite)});
-            take(endpoint, *transfer, *packet, datagram->bytes.size());
         }
     }
     CALL(close(endpoint));

@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 
 #include <fmt/core.h>
@@ -27,15 +28,39 @@
 namespace {
 
 using namespace transfer;
-using Clock = std::chrono::steady_clock;
-
 std::uint64_t sent = 0;
 
+/// One line, drawn anew ten times a second; or, beside the narration, one for each datagram.
+class Display {
+public:
+    explicit Display(std::uint64_t pieces) : pieces_(pieces), live_(isatty(STDERR_FILENO) == 1 && !narrator::awake) {}
+    ~Display() { clear(); }
+    Display(const Display&) = delete;
+    Display& operator=(const Display&) = delete;
+
+    void show(std::uint32_t number, long attempt) {
+        if (narrator::awake) fmt::print(stderr, "    piece {} of {}, try {}\n", number, pieces_, attempt);
+        if (!live_ || Clock::now() < next_) return;
+        next_ = Clock::now() + std::chrono::milliseconds(100);
+        fmt::print(stderr, "\r\x1b[K{:>3} %  piece {}, try {}", 100 * number / pieces_, number, attempt);
+        std::fflush(stderr);
+    }
+    void clear() {
+        if (live_) fmt::print(stderr, "\r\x1b[K");
+    }
+
+private:
+    std::uint64_t pieces_;
+    bool live_;
+    Clock::time_point next_{};
+};
+
 /// Sends a piece until it is acknowledged. Throws std::runtime_error if it never is, or if the receiver says why not.
-void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
+void deliver(int endpoint, const Packet& piece, long timeout, long tries, Display& display) {
     const std::string datagram = to_bytes(piece);
     bool refused = false, is_busy = false;
     for (long attempt = 0; attempt < tries; ++attempt) {
+        display.show(piece.number, attempt + 1);
         // What ICMP has told of an earlier datagram is reported here, too, instead of sending.
         if (TRY(send(endpoint, datagram.data(), datagram.size(), 0)) == -1) {
             if (errno != ECONNREFUSED) throw SocketError(errno, {"send(endpoint, ...)", __FILE__, __LINE__});
@@ -43,7 +68,7 @@ void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
         }
         ++sent;
         const auto deadline = Clock::now() + std::chrono::milliseconds(timeout);
-        for (;;) {
+        do {
             std::optional<Datagram> answer;
             try {
                 answer = receive_until(endpoint, deadline);
@@ -62,7 +87,7 @@ void deliver(int endpoint, const Packet& piece, long timeout, long tries) {
             if (packet->kind == Kind::error) throw std::runtime_error("the receiver: " + escaped(packet->payload));
             // What acknowledges an earlier piece was delayed: it neither helps nor is a reason to send anything.
             if (packet->kind == Kind::ack && packet->number == piece.number + 1) return;
-        }
+        } while (Clock::now() < deadline);  // also where there is always something else to be read
     }
     throw std::runtime_error(fmt::format("no acknowledgement of piece {} after {} tries{}", piece.number, tries,
                                          is_busy   ? ": the receiver is busy"
@@ -93,13 +118,15 @@ int main(int argc, char** argv) try {
     const int endpoint = CALL(socket(receiver.family(), SOCK_DGRAM, 0));
     CALL(connect(endpoint, receiver.get(), receiver.length()));  // so nobody else's datagrams get to us
     const std::uint32_t id = random_number();
+    Display display(file.pieces());
     const auto began = Clock::now();
     for (std::uint64_t i = 0; i < file.pieces(); ++i) {
         const auto flags =
             static_cast<std::uint8_t>((i == 0 ? first_flag : 0) | (i + 1 == file.pieces() ? last_flag : 0));
         const std::string piece = file.piece(i);
-        deliver(endpoint, {Kind::data, flags, 0, id, static_cast<std::uint32_t>(i), 0, piece}, timeout, tries);
+        deliver(endpoint, {Kind::data, flags, 0, id, static_cast<std::uint32_t>(i), 0, piece}, timeout, tries, display);
     }
+    display.clear();
     const std::chrono::duration<double> seconds = Clock::now() - began;
     fmt::print("{} bytes in {:.3f} s, {:.1f} KB/s; {} pieces, {} sent again\n", file.size(), seconds.count(),
                static_cast<double>(file.size()) / 1000 / seconds.count(), file.pieces(), sent - file.pieces());

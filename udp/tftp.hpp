@@ -40,6 +40,7 @@ enum class Error : std::uint16_t {
 constexpr std::size_t default_block = 512;
 constexpr std::size_t least_block = 8, most_block = 65464;  // RFC 2348
 constexpr std::size_t most_options = 16;
+constexpr std::size_t most_request = 512;  // bytes (RFC 2347)
 
 using OptionList = std::vector<std::pair<std::string, std::string>>;  ///< names in lower case
 
@@ -77,7 +78,7 @@ inline std::optional<OptionList> parse_options_of(FieldReader& in) {
     return options;
 }
 
-/// RRQ or WRQ; nothing if it is none. Mode "mail" is obsolete (RFC 1350, section 1).
+/// RRQ or WRQ; nothing if it is none, or too long. Mode "mail" is obsolete (RFC 1350, section 1).
 inline std::optional<Request> parse_request(std::string_view bytes) {
     FieldReader in(bytes);
     Request request;
@@ -85,7 +86,8 @@ inline std::optional<Request> parse_request(std::string_view bytes) {
     request.name = std::string(in.text_to_zero());
     const std::string mode = lower(in.text_to_zero());
     request.netascii = mode == "netascii";
-    if (!in.whole() || (request.opcode != Opcode::rrq && request.opcode != Opcode::wrq)) return {};
+    if (bytes.size() > most_request || !in.whole() || (request.opcode != Opcode::rrq && request.opcode != Opcode::wrq))
+        return {};
     if (request.name.empty() || (mode != "netascii" && mode != "octet")) return {};
     auto options = parse_options_of(in);
     if (!options) return {};
@@ -133,6 +135,12 @@ inline std::string ack(std::uint16_t block) { return with_opcode(Opcode::ack).u1
 inline std::string error(Error code, std::string_view text) {
     return with_opcode(Opcode::error).u16(static_cast<std::uint16_t>(code)).bytes(text0(text)).str();
 }
+/// The same, with its text cut off so that it gets no longer than this; nothing if there is no room for any ERROR.
+inline std::optional<std::string> error_within(std::size_t most, Error code, std::string_view text) {
+    const std::size_t least = error(code, "").size();
+    if (most < least) return {};
+    return error(code, text.substr(0, most - least));
+}
 inline std::string oack(const OptionList& options) {
     FieldWriter out = with_opcode(Opcode::oack);
     for (const auto& [name, value] : options)
@@ -162,18 +170,24 @@ struct Terms {
     OptionList accepted;                ///< for the OACK; empty: no OACK is sent
 };
 
+/// The longest time-out that a server agrees to, in seconds: a client that falls silent is waited for several times as
+/// long. RFC 2349 has up to 255.
+constexpr std::uint64_t most_timeout = 30;
+
 /// A server's answer to a request's options. What it does not know, or what is out of range, it leaves out of its
-/// answer, and then it does not count (RFC 2347). size: of the file to be read, if it is known.
-inline Terms agree(const Request& request, std::optional<std::uint64_t> size, std::size_t block_limit = most_block) {
+/// answer, and then it does not count (RFC 2347). size: of the file to be read, if it is known. The OACK is never
+/// longer than the request: rather it does not tell a file's size.
+inline Terms agree(const Request& request, std::optional<std::uint64_t> size) {
     Terms terms;
+    const std::size_t spare = to_bytes({request.opcode, request.name, request.netascii, {}}).size() - oack({}).size();
     for (const auto& [name, value] : request.options) {
         if (name == "blksize") {
             const auto wanted = number(value, least_block, 65535);  // a smaller one than was asked for may be answered
             if (!wanted) continue;
-            terms.block = std::min<std::size_t>(*wanted, block_limit);
+            terms.block = std::min<std::size_t>(*wanted, most_block);
             terms.accepted.emplace_back(name, std::to_string(terms.block));
         } else if (name == "timeout") {
-            const auto seconds = number(value, 1, 255);
+            const auto seconds = number(value, 1, most_timeout);
             if (!seconds) continue;
             terms.timeout = static_cast<unsigned>(*seconds);
             terms.accepted.emplace_back(name, value);
@@ -183,7 +197,7 @@ inline Terms agree(const Request& request, std::optional<std::uint64_t> size, st
             if (request.opcode == Opcode::wrq) {
                 terms.size = *told;
                 terms.accepted.emplace_back(name, value);
-            } else if (size) {
+            } else if (size && std::to_string(*size).size() <= value.size() + spare) {
                 terms.size = size;
                 terms.accepted.emplace_back(name, std::to_string(*size));
             }

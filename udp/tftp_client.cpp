@@ -6,8 +6,8 @@
 // The request goes to the server's known port; whoever answers first does it from the port of this transfer, and from
 // then on nobody else counts. Each datagram is repeated until its answer comes (common/datagram.hpp, ask()), and what
 // comes twice is passed over. Try it through a bad network (build/udp/trouble --drop 30 --duplicate 30; --port 7001
-// here), and with
-// --trace: which datagrams go twice? Then against other people's servers: in.tftpd -L (Debian's tftpd-hpa).
+// here), and with --trace: which datagrams go twice? Then against other people's servers: in.tftpd -L (Debian's
+// tftpd-hpa).
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -32,16 +32,26 @@ struct Talk {
     Address peer;  // the known port, and from the first answer on the transfer's
     bool peer_is_known = false;
     Retry retry;
+    bool bad_network = false;  // something was lost, or came twice
 };
+
+/// Whoever sends from another port than the transfer's is told so (RFC 1350, section 4), but not in answer to an error.
+void send_away(const Talk& talk, const Datagram& datagram) {
+    const auto packet = tftp::parse(datagram.bytes);
+    if (packet && packet->opcode == tftp::Opcode::error) return;
+    const auto error =
+        tftp::error_within(datagram.size, tftp::Error::unknown_tid, "this port belongs to another transfer");
+    if (!error) return;
+    TRY(sendto(talk.endpoint, error->data(), error->size(), 0, datagram.sender.get(), datagram.sender.length()));
+}
 
 /// Sends a datagram until an answer comes that is wanted. Throws std::runtime_error for ERROR, and when none comes.
 Datagram exchange(Talk& talk, const std::string& datagram, const std::function<bool(const tftp::Packet&)>& wanted) {
     std::string failure;
+    const auto began = std::chrono::steady_clock::now();
     const auto answer = ask(talk.endpoint, talk.peer, datagram, talk.retry, [&](const Datagram& candidate) {
         if (talk.peer_is_known && !(candidate.sender == talk.peer)) {
-            const std::string error = tftp::error(tftp::Error::unknown_tid, "this port belongs to another transfer");
-            TRY(sendto(talk.endpoint, error.data(), error.size(), 0, candidate.sender.get(),
-                       candidate.sender.length()));
+            send_away(talk, candidate);
             return false;
         }
         const auto packet = tftp::parse(candidate.bytes);
@@ -50,8 +60,11 @@ Datagram exchange(Talk& talk, const std::string& datagram, const std::function<b
             failure = fmt::format("the server: {} (error {})", escaped(packet->bytes), packet->number);
             return true;
         }
-        return wanted(*packet);
+        const bool is_wanted = wanted(*packet);
+        talk.bad_network = talk.bad_network || !is_wanted;
+        return is_wanted;
     });
+    if (std::chrono::steady_clock::now() - began >= talk.retry.timeout) talk.bad_network = true;
     if (!answer)
         throw std::runtime_error(fmt::format("no answer from {} after {} tries", talk.peer.text(), talk.retry.tries));
     if (!failure.empty()) throw std::runtime_error(failure);
@@ -77,6 +90,19 @@ void apply(Talk& talk, const tftp::Terms& terms) {
     if (terms.timeout) talk.retry.timeout = std::chrono::seconds(*terms.timeout);
 }
 
+/// The last ACK may be lost, and then the last block comes again. Somebody should be here for a while to answer it
+/// ("dallying", RFC 1350, section 6); where nothing was lost so far, we do not let our user wait for that.
+void linger(const Talk& talk, const std::string& last, std::uint64_t block) {
+    const auto end = std::chrono::steady_clock::now() + 2 * talk.retry.timeout;
+    while (const auto datagram = receive_until(talk.endpoint, end)) {
+        if (std::chrono::steady_clock::now() >= end) return;
+        const auto packet = tftp::parse(datagram->bytes);
+        if (!packet || !(datagram->sender == talk.peer)) continue;
+        if (packet->opcode != tftp::Opcode::data || packet->number != static_cast<std::uint16_t>(block)) continue;
+        TRY(sendto(talk.endpoint, last.data(), last.size(), 0, talk.peer.get(), talk.peer.length()));
+    }
+}
+
 std::uint64_t get(Talk& talk, const tftp::Request& request, IncomingFile& file) {
     Datagram answer = exchange(talk, tftp::to_bytes(request), [&](const tftp::Packet& packet) {
         return (packet.opcode == tftp::Opcode::oack && !request.options.empty()) ||
@@ -89,7 +115,13 @@ std::uint64_t get(Talk& talk, const tftp::Request& request, IncomingFile& file) 
         terms = terms_of(talk, request, *tftp::parse(answer.bytes));
         apply(talk, terms);
     }
-    tftp::ReceivingSide receiving([&](std::string_view bytes) { file.write(bytes); }, terms.block, request.netascii);
+    tftp::ReceivingSide receiving(
+        [&](std::string_view bytes) {
+            if (terms.size && file.size() + bytes.size() > *terms.size)
+                refuse(talk, tftp::Error::disk_full, "there is more than was announced");
+            file.write(bytes);
+        },
+        terms.block, request.netascii);
     if (agreed) {
         last = tftp::ack(0);
     } else {
@@ -107,8 +139,12 @@ std::uint64_t get(Talk& talk, const tftp::Request& request, IncomingFile& file) 
         const auto packet = tftp::parse(answer.bytes);
         last = receiving.receive(packet->number, packet->bytes).value();
     }
-    // Once; if it is lost, the server sends its last block again and nobody answers. It has to live with that.
+    if (terms.size && file.size() != *terms.size)
+        refuse(talk, tftp::Error::undefined,
+               fmt::format("{} bytes were announced, and {} have come", *terms.size, file.size()));
+    file.finish();
     CALL(sendto(talk.endpoint, last.data(), last.size(), 0, talk.peer.get(), talk.peer.length()));
+    if (talk.bad_network) linger(talk, last, receiving.block());
     return receiving.bytes();
 }
 
@@ -188,7 +224,6 @@ int main(int argc, char** argv) try {
         const int where = CALL(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         IncomingFile file(where, local.substr(local.rfind('/') + 1), static_cast<std::uint64_t>(getpid()), overwrite);
         bytes = get(talk, request, file);
-        file.finish();
     } else {
         const int file = CALL(open(name.c_str(), O_RDONLY | O_CLOEXEC));
         const off_t size = lseek(file, 0, SEEK_END);

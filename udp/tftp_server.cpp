@@ -9,9 +9,9 @@
 // state and a timer here, and one poll() waits for all. There is no password: what is in the folder is for everybody,
 // and nothing else is; writing must be allowed (--write).
 //
-// A short request is answered by a block that is longer: the protocol demands it, and before the first ACK nobody knows
-// whether the sender's address is a forged one. So the first datagram goes out three times at the most, and this
-// listens on loopback unless told otherwise.
+// Before the first ACK nobody knows whether the sender's address is a forged one. Until then no answer is longer than
+// what it answers, and nothing is repeated unless the request is. But a short request without options is answered by
+// the first block: the protocol demands it. So this listens on loopback unless told otherwise.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -44,6 +44,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t most_transfers = 64;   // at a time
 constexpr std::size_t most_lingering = 256;  // and with those that are complete
 constexpr std::chrono::seconds linger{5};
+constexpr int first_patience = 7;  // time-outs: a client that doubles its own has asked three times by then
+constexpr std::size_t longest_error = tftp::default_block;
 
 struct Settings {
     int folder = -1;
@@ -63,9 +65,11 @@ struct Transfer {
     Address client;
     int fd;
     std::string what;       // "reads main.cpp"
+    std::string request;    // as it came
+    std::size_t asked = 0;  // bytes of the latest datagram of the client
     std::string last = {};  // the datagram that is repeated when the time is over
     std::chrono::milliseconds timeout{settings.timeout};
-    Clock::time_point due{};
+    Clock::time_point sent{}, due{};
     long tries = 0;
     bool proved = false;  // an answer has come: the address is not forged
     bool over = false;
@@ -80,12 +84,18 @@ void send_to(const Transfer& transfer, const Address& to, const std::string& dat
         fmt::print(stderr, "{}: {}\n", to.text(), describe_error(errno));
 }
 
-/// Sends something new, and waits for its answer from now on.
+/// Sends something new, and waits for its answer from now on; for the first one so long that the client can ask again.
 void send_next(Transfer& transfer, const std::string& datagram) {
     transfer.last = datagram;
     transfer.tries = 1;
-    transfer.due = Clock::now() + transfer.timeout;
+    transfer.sent = Clock::now();
+    transfer.due = transfer.sent + (transfer.proved ? 1 : first_patience) * transfer.timeout;
     send_to(transfer, transfer.client, datagram);
+}
+
+void send_error(const Transfer& transfer, const Address& to, tftp::Error code, const std::string& text,
+                std::size_t most) {
+    if (const auto error = tftp::error_within(most, code, text)) send_to(transfer, to, *error);
 }
 
 void end(Transfer& transfer, const std::string& how) {
@@ -94,7 +104,7 @@ void end(Transfer& transfer, const std::string& how) {
 }
 
 void refuse(Transfer& transfer, tftp::Error code, const std::string& text) {
-    send_to(transfer, transfer.client, tftp::error(code, text));
+    send_error(transfer, transfer.client, code, text, transfer.proved ? longest_error : transfer.asked);
     end(transfer, "refused: " + text);
 }
 
@@ -196,10 +206,14 @@ void guarded(Transfer& transfer, Action action) {
 
 void take(Transfer& transfer, const Datagram& datagram) {
     if (!(datagram.sender == transfer.client)) {
-        // Somebody else's port: told so, and the transfer goes on (RFC 1350, section 4).
-        return send_to(transfer, datagram.sender,
-                       tftp::error(tftp::Error::unknown_tid, "this port belongs to another transfer"));
+        // Somebody else's port: told so, and the transfer goes on (RFC 1350, section 4). Not if it is an error itself:
+        // else two such ports could tell each other so for ever.
+        const auto packet = tftp::parse(datagram.bytes);
+        if (packet && packet->opcode == tftp::Opcode::error) return;
+        return send_error(transfer, datagram.sender, tftp::Error::unknown_tid, "this port belongs to another transfer",
+                          datagram.bytes.size());
     }
+    transfer.asked = datagram.bytes.size();
     const auto packet = tftp::parse(datagram.bytes);
     if (!packet) return refuse(transfer, tftp::Error::illegal_operation, "this is no TFTP");
     if (packet->opcode == tftp::Opcode::error) return end(transfer, "the client: " + escaped(packet->bytes));
@@ -227,9 +241,9 @@ void time_out(Transfer& transfer) {
         transfer.over = true;
         return;
     }
-    if (transfer.tries >= (transfer.proved ? settings.tries : std::min(settings.tries, 3L)))
-        return end(transfer, "no answer any more");
+    if (!transfer.proved || transfer.tries >= settings.tries) return end(transfer, "no answer any more");
     ++transfer.tries;
+    transfer.sent = Clock::now();
     transfer.due = Clock::now() + transfer.timeout * (1 << std::min(transfer.tries - 1, 3L));
     send_to(transfer, transfer.client, transfer.last);
 }
@@ -237,12 +251,17 @@ void time_out(Transfer& transfer) {
 /// A request: a transfer of its own, at a port of its own.
 void begin(std::list<Transfer>& transfers, int endpoint, const Datagram& datagram) {
     const auto answer = [&](tftp::Error code, const char* text) {
-        const std::string bytes = tftp::error(code, text);
-        TRY(sendto(endpoint, bytes.data(), bytes.size(), 0, datagram.sender.get(), datagram.sender.length()));
+        const auto error = tftp::error_within(datagram.bytes.size(), code, text);
+        if (error)
+            TRY(sendto(endpoint, error->data(), error->size(), 0, datagram.sender.get(), datagram.sender.length()));
     };
-    // The same request again, since our first answer was late or lost: the transfer that there is will repeat it.
-    for (const Transfer& transfer : transfers)
-        if (transfer.client == datagram.sender && !transfer.proved) return;
+    // The same request again: our first answer was lost, and is repeated. Not if it comes so soon that the network must
+    // have doubled it.
+    for (Transfer& transfer : transfers) {
+        if (transfer.proved || !(transfer.client == datagram.sender) || transfer.request != datagram.bytes) continue;
+        if (Clock::now() - transfer.sent >= transfer.timeout / 4) send_next(transfer, std::string(transfer.last));
+        return;
+    }
     const auto request = tftp::parse_request(datagram.bytes);
     if (!request) {
         const auto packet = tftp::parse(datagram.bytes);
@@ -250,10 +269,16 @@ void begin(std::list<Transfer>& transfers, int endpoint, const Datagram& datagra
         return answer(tftp::Error::illegal_operation, "a request is expected here");
     }
     const auto under_way = std::count_if(transfers.begin(), transfers.end(), [](const Transfer& transfer) {
-        return !(transfer.receiving && transfer.receiving->finished());
+        return !transfer.over && !(transfer.receiving && transfer.receiving->finished());
     });
-    if (static_cast<std::size_t>(under_way) >= most_transfers || transfers.size() >= most_lingering)
-        return answer(tftp::Error::undefined, "busy: try again later");
+    if (static_cast<std::size_t>(under_way) >= most_transfers) {
+        // Whoever has asked and never answered has to make room: forged requests must not keep others out.
+        const auto silent = std::find_if(transfers.begin(), transfers.end(),
+                                         [](const Transfer& transfer) { return !transfer.proved && !transfer.over; });
+        if (silent == transfers.end()) return answer(tftp::Error::undefined, "busy: try again later");
+        end(*silent, "no answer, and others wait");
+    }
+    if (transfers.size() >= most_lingering) return answer(tftp::Error::undefined, "busy: try again later");
     Address here = local_address(endpoint);
     if (here.family() == AF_INET) reinterpret_cast<sockaddr_in*>(here.out())->sin_port = 0;
     if (here.family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(here.out())->sin6_port = 0;
@@ -263,9 +288,10 @@ void begin(std::list<Transfer>& transfers, int endpoint, const Datagram& datagra
         return answer(tftp::Error::undefined, "busy: try again later");
     }
     const bool reads = request->opcode == tftp::Opcode::rrq;
-    transfers.push_back(
-        {datagram.sender, fd, fmt::format("{} {}", reads ? "reads" : "writes", escaped(request->name))});
+    transfers.push_back({datagram.sender, fd, fmt::format("{} {}", reads ? "reads" : "writes", escaped(request->name)),
+                         datagram.bytes});
     Transfer& transfer = transfers.back();
+    transfer.asked = datagram.bytes.size();
     guarded(transfer, [&] { reads ? begin_reading(transfer, *request) : begin_writing(transfer, *request); });
 }
 
@@ -320,15 +346,15 @@ int main(int argc, char** argv) try {
             }
             if (!transfer.over && transfer.due <= Clock::now()) time_out(transfer);
         }
+        if (watched[0].revents != 0) {
+            if (const auto datagram = receive(endpoint)) begin(transfers, endpoint, *datagram);
+        }
         transfers.remove_if([](const Transfer& transfer) {
             if (!transfer.over) return false;
             if (transfer.file != -1) TRY(close(transfer.file));
             TRY(close(transfer.fd));
             return true;
         });
-        if (watched[0].revents != 0) {
-            if (const auto datagram = receive(endpoint)) begin(transfers, endpoint, *datagram);
-        }
     }
     CALL(close(endpoint));
 } catch (const std::exception& error) {

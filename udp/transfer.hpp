@@ -6,15 +6,15 @@
 //     | CRC-32 | kind  | flags | window | transfer | number   | stamp    | payload
 //     +--------+-------+-------+--------+----------+----------+----------+---------
 //
-//     data     number: which piece. payload: of the file; of the first, its size (8 bytes) and name; of the last, the
-//              CRC-32 of all of it.
-//     ack      number: the first piece that is still missing. window: how many from there may be sent. payload: ranges
-//     of
-//              later pieces that are there, each with its first number and the first behind it (4 bytes each).
+//     data     number: which piece. payload: of the file; of the first, its size (8 bytes)
+//              and name; of the last, the CRC-32 of all of it.
+//     ack      number: the first piece that is still missing. window: how many from there
+//              may be sent. payload: ranges of later pieces that are there, each with its
+//              first number and the first behind it (4 bytes each).
 //     error    payload: why the transfer is over.
-//     stamp    of data: the sender's clock, in microseconds. Of an ack: that of the piece which it answers. So the
-//     sender
-//              knows which of its datagrams has arrived, and how long it took (as RFC 7323, section 3).
+//     stamp    of data: the sender's clock, in microseconds. Of an ack: that of the piece
+//              which it answers. So the sender knows which of its datagrams has arrived,
+//              and how long it took (as RFC 7323, section 3).
 //
 // UDP's own checksum is 16 bits of a sum, which does not notice two bits of one place that change in opposite ways, and
 // which an IPv4 sender may leave out. CRC-32 covers everything behind it. Numbers wrap: number 0 follows 4,294,967,295.
@@ -36,8 +36,7 @@ enum class Kind : std::uint8_t { data = 1, ack = 2, error = 3 };
 
 constexpr std::uint8_t first_flag = 1, last_flag = 2;
 
-/// Fits into what every link carries in one piece: 1,280 bytes of IPv6 (RFC 8200, section 5), less its header and
-/// UDP's.
+/// Fits with all headers into what every link of IPv6 carries in one piece: 1,280 bytes (RFC 8200, section 5).
 constexpr std::size_t piece_size = 1200;
 constexpr std::size_t header_size = 20;
 

@@ -1,13 +1,16 @@
 #pragma once
 // The file at both ends of a transfer (transfer.hpp): cut into pieces here, put together there.
 
+#include "common/address.hpp"
 #include "common/call.hpp"
 #include "common/errors.hpp"
 #include "udp/incoming_file.hpp"
 #include "udp/transfer.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +22,8 @@
 #include <unistd.h>
 
 namespace transfer {
+
+using Clock = std::chrono::steady_clock;
 
 /// A number that nobody else has chosen, and nobody can guess who does not see our datagrams. Throws
 /// std::runtime_error.
@@ -57,7 +62,8 @@ private:
 /// A file that arrives, piece by piece in order.
 class ArrivingFile {
 public:
-    ArrivingFile(int folder, bool overwrite) : folder_(folder), overwrite_(overwrite) {}
+    /// most: bytes that are taken of one file.
+    ArrivingFile(int folder, bool overwrite, long most) : folder_(folder), overwrite_(overwrite), most_(most) {}
 
     /// Throws FileError, for the sender, if it can't be taken or was not sent as announced; SocketError.
     void take(std::string_view piece, bool is_first, bool is_last, std::uint32_t id) {
@@ -65,6 +71,8 @@ public:
             const auto announced = parse_announcement(piece);
             if (!announced) throw FileError("the first piece does not say what comes");
             announced_ = *announced;
+            if (announced_.size > static_cast<std::uint64_t>(most_))
+                throw FileError(fmt::format("more than {} bytes are not taken", most_));
             file_ = std::make_unique<IncomingFile>(folder_, announced_.name, id, overwrite_);
         } else if (is_last) {
             FieldReader in(piece);
@@ -83,9 +91,50 @@ public:
 private:
     int folder_;
     bool overwrite_;
+    long most_;
     Announcement announced_;
     std::unique_ptr<IncomingFile> file_;
     std::uint32_t crc_ = 0;
+};
+
+/// How a transfer has ended: complete, and then this is the number behind its last piece; or why not.
+struct Ending {
+    Address sender;
+    std::uint32_t id = 0;
+    std::uint32_t next = 0;
+    std::string error = {};
+    Clock::time_point when = Clock::now();
+};
+
+/// What is to be answered when a piece of it comes again. Refers to the ending.
+inline Packet answer_of(const Ending& ending, const Packet& piece) {
+    if (!ending.error.empty()) return {Kind::error, 0, 0, ending.id, 0, 0, ending.error};
+    return {Kind::ack, 0, 1, ending.id, ending.next, piece.stamp, ""};
+}
+
+/// The transfers that are over. Where the last acknowledgement was lost, the sender asks again, and somebody has to
+/// know the answer, though others send meanwhile. TCP has TIME_WAIT for that (RFC 9293, section 3.3.2); and as there,
+/// nothing that comes late can begin the same transfer anew.
+class Endings {
+public:
+    void add(Ending ending) {
+        while (!all_.empty() && (all_.size() >= most || Clock::now() - all_.front().when > lifetime))
+            all_.pop_front();
+        all_.push_back(std::move(ending));
+    }
+
+    /// nullptr if there is none, or none any more.
+    const Ending* find(const Address& sender, std::uint32_t id) const {
+        const auto found = std::find_if(all_.begin(), all_.end(),
+                                        [&](const Ending& one) { return one.id == id && one.sender == sender; });
+        return found == all_.end() ? nullptr : &*found;
+    }
+
+private:
+    static constexpr std::size_t most = 64;
+    static constexpr std::chrono::seconds lifetime{120};  // longer than a sender goes on asking
+
+    std::deque<Ending> all_;
 };
 
 /// The part of a path behind its last slash.

@@ -4,20 +4,24 @@
 // thousand bad networks pass in a second.
 //
 // The sender has three questions, each with an RFC of its own:
-//     When is a piece lost?    when three that were sent after it have arrived (RFC 5681's three duplicate ACKs, told
-//     by
-//                              selective acknowledgements, RFC 2018), or when nothing arrives for too long (RFC 6298)
-//     How long is too long?    RTO = SRTT + 4 * RTTVAR (RFC 6298), measured by the stamps that come back: so one that
-//     was
-//                              sent twice can be measured, too (else only those that were not: Karn's algorithm)
-//     How much may be out?     what the receiver has room for, and what the network carries: cwnd grows with each
-//                              acknowledgement until something is lost, and then is halved (RFC 5681)
+//
+// When is a piece lost? When three that were sent after it have arrived: fast retransmit, RFC 5681's three duplicate
+// ACKs, told by selective acknowledgements (RFC 2018). Or when nothing arrives for too long (RFC 6298).
+//
+// How long is too long? RTO = SRTT + 4 * RTTVAR (RFC 6298), doubled by each time-out until a round trip was measured
+// again. Of a piece that was sent twice nobody knows which of the two is acknowledged, and so its round trip must not
+// be measured (Karn's rule). Here a stamp comes back with the acknowledgement and tells which one it was; then it may
+// be (RFC 6298, section 3). Rules::karn does without.
+//
+// How much may be out? What the receiver has room for, and what the network carries: cwnd grows with each
+// acknowledgement until something is lost, and then is halved (RFC 5681).
 
 #include "udp/transfer.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -37,17 +41,26 @@ using Duration = std::chrono::duration<double>;  ///< seconds
 constexpr std::size_t most_kept = 256;
 constexpr std::size_t most_ranges = 16;
 
-/// The congestion window gets no smaller: so that mostly three follow one that is lost, and tell of it, even where
-/// every third is lost. RFC 5681 goes down to 1 after a time-out.
-constexpr double least_window = 8;
+/// Seconds. RFC 6298 says at least 1 s, out of care for a network that one shares with everybody (Linux: 200 ms).
+constexpr double least_rto = 0.1;
+
+/// What may be chosen.
+struct Rules {
+    double first_rto = 1;  ///< seconds, before anything was measured (RFC 6298, section 2.1)
+    double most_rto = 4;   ///< seconds. RFC 6298 says at least 60; but here somebody sits and watches
+    /// The congestion window gets no smaller: so that mostly three follow one that is lost, and tell of it, even where
+    /// every third is lost. TCP goes down to 2 when one is lost, and to 1 after a time-out (RFC 5681).
+    double least_window = 8;
+    bool karn = false;  ///< measure only what was sent once, as those must who have no stamps
+};
 
 class WindowSender {
 public:
     /// piece(i): the payload of piece i of count, to be asked for again when it is sent again. first_number: of piece
     /// 0.
     WindowSender(std::uint32_t id, std::uint32_t first_number, std::uint64_t count,
-                 std::function<std::string(std::uint64_t)> piece, double first_rto = 1)
-        : id_(id), first_number_(first_number), count_(count), piece_(std::move(piece)), first_rto_(first_rto) {}
+                 std::function<std::string(std::uint64_t)> piece, const Rules& rules = {})
+        : id_(id), first_number_(first_number), count_(count), piece_(std::move(piece)), rules_(rules) {}
 
     /// A datagram that may be sent now, or nothing. To be asked until there is none.
     std::optional<std::string> next(Time now) {
@@ -69,6 +82,7 @@ public:
         if (ack.kind != Kind::ack || ack.transfer != id_ || finished()) return;
         const std::int32_t ahead = distance(number_of(base_), ack.number);
         if (ahead > static_cast<std::int32_t>(out_.size())) return;  // of what was never sent
+        const bool measurable = !rules_.karn || was_sent_once(ack.stamp);
         bool news = false;
         const auto arrived = [&](std::size_t i) {
             Out& one = out_[i];
@@ -93,7 +107,7 @@ public:
             ++base_;
         }
         if (ahead >= 0) receiver_window_ = std::clamp<std::size_t>(ack.window, 1, most_kept);
-        note_stamp(ack.stamp, now);
+        note_stamp(ack.stamp, measurable, now);
         find_lost();
         if (!news) return;
         timeouts_ = 0;
@@ -110,14 +124,15 @@ public:
     /// Nothing has arrived for too long: everything that is out counts as lost, and the first pieces try anew.
     void expire(Time now) {
         ++timeouts_;
+        ++backoff_;
         ++all_timeouts_;
         for (Out& one : out_) {
             if (one.arrived || one.lost) continue;
             one.lost = true;
             ++lost_;
         }
-        threshold_ = std::max(static_cast<double>(out_.size()) / 2, least_window);
-        cwnd_ = least_window;
+        threshold_ = half_of_what_is_out();
+        cwnd_ = rules_.least_window;
         recovery_end_ = base_;
         timer_ = now;
     }
@@ -128,13 +143,15 @@ public:
     // For those who watch.
     std::uint64_t acknowledged() const { return base_; }  ///< pieces, without a gap
     std::size_t out() const { return out_.size(); }       ///< behind those, sent and not all arrived
+    std::size_t under_way() const { return pipe(); }      ///< of those, probably in the network
     double cwnd() const { return cwnd_; }
     double threshold() const { return threshold_; }
-    /// The retransmission time-out, doubled by each one that passed in vain, at least 100 ms and at most 4 s: RFC 6298
-    /// says at least 1 s, out of care for a network that one shares with everybody.
+    /// The retransmission time-out, doubled by each one that has passed since the last measurement (RFC 6298, 5.5).
     Duration rto() const {
-        const double measured = srtt_ < 0 ? first_rto_ : srtt_ + std::max(0.01, 4 * rttvar_);
-        return Duration(std::min(std::max(measured, 0.1) * static_cast<double>(1U << std::min(timeouts_, 6U)), 4.0));
+        constexpr double granularity = 0.01;  // of a clock that a busy machine lets tick now and then
+        const double measured = srtt_ < 0 ? rules_.first_rto : srtt_ + std::max(granularity, 4 * rttvar_);
+        return Duration(std::min(std::max(measured, least_rto) * static_cast<double>(1U << std::min(backoff_, 6U)),
+                                 rules_.most_rto));
     }
     double srtt() const { return srtt_; }  ///< seconds; below 0: not measured yet
     std::uint64_t sent() const { return sent_; }
@@ -160,6 +177,16 @@ private:
     /// Pieces that are probably in the network.
     std::size_t pipe() const { return out_.size() - arrived_ - lost_; }
     std::size_t window() const { return std::max<std::size_t>(static_cast<std::size_t>(cwnd_), 1); }
+    /// After a loss, and at least 2 (RFC 5681, equation 4).
+    double half_of_what_is_out() const {
+        return std::max({static_cast<double>(out_.size()) / 2, 2.0, rules_.least_window});
+    }
+
+    bool was_sent_once(std::uint32_t stamp) const {
+        return std::any_of(out_.begin(), out_.end(), [&](const Out& one) {
+            return one.times == 1 && static_cast<std::uint32_t>(one.stamp) == stamp;
+        });
+    }
 
     std::string transmit(std::size_t i, Time now) {
         Out& one = out_[i];
@@ -187,6 +214,7 @@ private:
             rttvar_ = 0.75 * rttvar_ + 0.25 * std::abs(srtt_ - r);
             srtt_ = 0.875 * srtt_ + 0.125 * r;
         }
+        backoff_ = 0;
     }
 
     std::uint64_t microseconds(Time now) const {
@@ -194,13 +222,13 @@ private:
     }
 
     /// One transmission has arrived: how long it took, and whether it is one of the three latest that have.
-    void note_stamp(std::uint32_t low_bits, Time now) {
+    void note_stamp(std::uint32_t low_bits, bool measurable, Time now) {
         const std::uint64_t now_stamp = std::max(microseconds(now), stamp_);
         const std::uint64_t age = static_cast<std::uint32_t>(static_cast<std::uint32_t>(now_stamp) - low_bits);
         if (age > now_stamp || age > 60'000'000) return;  // no stamp of ours
         const std::uint64_t stamp = now_stamp - age;
         if (std::count(latest_.begin(), latest_.end(), stamp) > 0) return;  // come twice
-        measure(std::chrono::microseconds(age));
+        if (measurable) measure(std::chrono::microseconds(age));
         latest_.back() = std::max(latest_.back(), stamp);
         std::sort(latest_.begin(), latest_.end(), std::greater<>());
     }
@@ -221,14 +249,14 @@ private:
         // One halving for all that was out at the time (RFC 5681, 3.2; RFC 6675).
         if (!found || base_ < recovery_end_) return;
         recovery_end_ = base_ + out_.size();
-        threshold_ = std::max(static_cast<double>(out_.size()) / 2, least_window);
+        threshold_ = half_of_what_is_out();
         cwnd_ = threshold_;
     }
 
     std::uint32_t id_, first_number_;
     std::uint64_t count_;
     std::function<std::string(std::uint64_t)> piece_;
-    double first_rto_;
+    Rules rules_;
     std::uint64_t base_ = 0;              // the first piece that is not acknowledged
     std::deque<Out> out_;                 // from there, in order
     std::size_t arrived_ = 0, lost_ = 0;  // of those
@@ -241,7 +269,7 @@ private:
     double threshold_ = static_cast<double>(most_kept);
     std::uint64_t recovery_end_ = 0;
     double srtt_ = -1, rttvar_ = 0;
-    unsigned timeouts_ = 0;
+    unsigned timeouts_ = 0, backoff_ = 0;
     Time timer_{};
 };
 
@@ -277,6 +305,7 @@ public:
     std::uint32_t id() const { return id_; }
     std::uint64_t delivered() const { return delivered_; }
     std::size_t kept() const { return kept_.size(); }
+    std::uint32_t next() const { return next_; }  ///< the number of the first piece that is missing
 
 private:
     std::string ack(std::size_t most, std::uint32_t stamp) const {

@@ -35,12 +35,11 @@ struct Transfer {
     Address sender;
     ArrivingFile file;
     WindowReceiver window;
-    std::string error = {};  // why it is over
-    Time heard = Clock::now();
+    Time advanced = Clock::now();  // by a piece that was missing: repeating others prolongs nothing
 
-    Transfer(const Address& from, const Packet& first, int folder, bool overwrite)
+    Transfer(const Address& from, const Packet& first, int folder, bool overwrite, long most)
         : sender(from),
-          file(folder, overwrite),
+          file(folder, overwrite, most),
           window(first, [this](std::string_view piece, bool is_first, bool is_last) {
               file.take(piece, is_first, is_last, window.id());
           }) {}
@@ -55,26 +54,30 @@ void answer(int endpoint, const Address& to, Packet packet, std::size_t most) {
         fmt::print(stderr, "{}: {}\n", to.text(), describe_error(errno));
 }
 
-/// A piece of this transfer: kept if it is one that is missing, and acknowledged in any case.
-void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t size) {
-    transfer.heard = Clock::now();
+/// A piece of this transfer: kept if it is one that is missing, and acknowledged in any case. Returns how the transfer
+/// has ended, if it has.
+std::optional<Ending> take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t size) {
+    WindowReceiver& window = transfer.window;
+    std::optional<Ending> ending;
     std::optional<std::string> acknowledgement;
+    const std::uint64_t before = window.delivered() + window.kept();
     try {
-        const bool before = transfer.window.finished();
-        if (transfer.error.empty()) acknowledgement = transfer.window.receive(piece, size);
-        if (transfer.window.finished() && !before)
-            fmt::print(stderr, "{}: {} is complete\n", transfer.sender.text(), transfer.file.text());
+        acknowledgement = window.receive(piece, size);
+        if (window.delivered() + window.kept() > before) transfer.advanced = Clock::now();
+        if (window.finished()) ending = Ending{transfer.sender, window.id(), window.next()};
     } catch (const std::exception& error) {
-        transfer.error = error.what();
-        fmt::print(stderr, "{}: {}\n", transfer.sender.text(), transfer.error);
+        ending = Ending{transfer.sender, window.id(), 0, error.what()};
     }
-    if (!transfer.error.empty()) {
-        return answer(endpoint, transfer.sender, {Kind::error, 0, 0, piece.transfer, 0, 0, transfer.error}, size);
+    if (ending) {
+        fmt::print(stderr, "{}: {}\n", transfer.sender.text(),
+                   ending->error.empty() ? transfer.file.text() + " is complete" : ending->error);
+        answer(endpoint, transfer.sender, answer_of(*ending, piece), size);
+    } else if (acknowledgement) {
+        if (TRY(sendto(endpoint, acknowledgement->data(), acknowledgement->size(), 0, transfer.sender.get(),
+                       transfer.sender.length())) == -1)
+            fmt::print(stderr, "{}: {}\n", transfer.sender.text(), describe_error(errno));
     }
-    if (!acknowledgement || acknowledgement->size() > size) return;
-    if (TRY(sendto(endpoint, acknowledgement->data(), acknowledgement->size(), 0, transfer.sender.get(),
-                   transfer.sender.length())) == -1)
-        fmt::print(stderr, "{}: {}\n", transfer.sender.text(), describe_error(errno));
+    return ending;
 }
 
 }  // namespace
@@ -82,12 +85,13 @@ void take(int endpoint, Transfer& transfer, const Packet& piece, std::size_t siz
 int main(int argc, char** argv) try {
     std::string folder = ".";
     bool overwrite = false;
-    long idle = 30;
+    long upload = 1L << 30U, idle = 30;
     const Options options =
         parse_options(argc, argv,
                       {.summary = "Receives files of udp/window_sender, one after the other.",
                        .more = {{"folder", "FOLDER", "where the files go", &folder},
                                 {"overwrite", nullptr, "replace those that are there", &overwrite},
+                                {"upload", "BYTES", "at the most of one file", &upload, 0, 1L << 40U},
                                 {"idle", "SECONDS", "give up a sender that was silent for so long", &idle, 1, 3600}}});
     const Address address = resolve(options.host, options.port, SOCK_DGRAM).front();
     const int where = CALL(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -96,14 +100,14 @@ int main(int argc, char** argv) try {
     CALL(bind(endpoint, address.get(), address.length()));
     announce_ready(endpoint);
 
-    std::unique_ptr<Transfer> transfer;
+    std::unique_ptr<Transfer> transfer;  // that goes on
+    Endings endings;                     // of those before
     const int stop = stop_descriptor();
     for (;;) {
-        const bool active = transfer && !transfer->window.finished() && transfer->error.empty();
         pollfd watched[] = {{endpoint, POLLIN, 0}, {stop, POLLIN, 0}};
-        CALL(poll(watched, 2, active ? 1000 : -1));
+        CALL(poll(watched, 2, transfer ? 1000 : -1));
         if (watched[1].revents != 0) break;
-        if (active && Clock::now() - transfer->heard > std::chrono::seconds(idle)) {
+        if (transfer && Clock::now() - transfer->advanced > std::chrono::seconds(idle)) {
             const std::string who = transfer->sender.text();
             transfer.reset();  // and what has arrived of its file is removed
             fmt::print(stderr, "{}: silent for {} s, given up\n", who, idle);
@@ -116,16 +120,23 @@ int main(int argc, char** argv) try {
         }
         const auto packet = datagram ? parse(datagram->bytes) : std::nullopt;
         if (!packet || packet->kind != Kind::data) continue;
-        if (transfer && transfer->sender == datagram->sender && transfer->window.id() == packet->transfer) {
-            take(endpoint, *transfer, *packet, datagram->bytes.size());
-        } else if ((packet->flags & first_flag) != 0) {
-            if (active) {
-                answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, busy},
-                       datagram->bytes.size());
-                continue;
-            }
-            transfer = std::make_unique<Transfer>(datagram->sender, *packet, where, overwrite);
-            take(endpoint, *transfer, *packet, datagram->bytes.size());
+        if (const Ending* ending = endings.find(datagram->sender, packet->transfer)) {
+            answer(endpoint, datagram->sender, answer_of(*ending, *packet), datagram->bytes.size());
+            continue;
+        }
+        const bool known =
+            transfer && transfer->sender == datagram->sender && transfer->window.id() == packet->transfer;
+        if (!known && (packet->flags & first_flag) == 0) continue;
+        if (!known && transfer) {
+            answer(endpoint, datagram->sender, {Kind::error, 0, 0, packet->transfer, 0, 0, busy},
+                   datagram->bytes.size());
+            continue;
+        }
+        if (!known) transfer = std::make_unique<Transfer>(datagram->sender, *packet, where, overwrite, upload);
+        if (const auto ending = take(endpoint, *transfer, *packet, datagram->bytes.size())) {
+            if (transfer->window.delivered() > 1)
+                endings.add(*ending);  // else it can be told again from the same piece
+            transfer.reset();
         }
     }
     CALL(close(endpoint));

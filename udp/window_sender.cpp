@@ -4,8 +4,8 @@
 //     terminal 2:  build/udp/window_sender LICENSE
 //
 // What is decided, and why, stands in window.hpp; here are its socket and its clock. On a terminal the window is shown
-// as it moves: # arrived, . under way, ! lost. Try it through a bad network (build/udp/trouble --drop 10 --delay 20,
-// and --port 7001 here), and compare with stop_and_wait_sender.cpp.
+// as it moves, and with --trace each time that it has: # arrived, . under way, ! lost. Try it through a bad network
+// (build/udp/trouble --drop 10 --delay 20, and --port 7001 here), and compare with stop_and_wait_sender.cpp.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -30,28 +30,42 @@ using namespace transfer;
 
 constexpr unsigned most_timeouts = 12;  // one after the other, each twice as long as the one before, up to 4 s
 constexpr unsigned fewer_timeouts = 5;  // where ICMP has said that nobody is there
+constexpr int most_at_once = 1000;      // datagrams that are taken before the clock is looked at
 
-/// One line, drawn anew ten times a second.
+/// One line, drawn anew ten times a second; or, beside the narration, one for each time that the window has changed.
 class Display {
 public:
-    explicit Display(bool on) : on_(on) {}
-    void show(const WindowSender& sender, std::uint64_t pieces, Time now) {
-        if (!on_ || now < next_) return;
+    explicit Display(std::uint64_t pieces) : pieces_(pieces), live_(isatty(STDERR_FILENO) == 1 && !narrator::awake) {}
+    ~Display() { clear(); }
+    Display(const Display&) = delete;
+    Display& operator=(const Display&) = delete;
+
+    void clear() {
+        if (live_ && !shown_.empty()) fmt::print(stderr, "\r\x1b[K");
+    }
+    void show(const WindowSender& sender, Time now) {
+        if (!narrator::awake && (!live_ || now < next_ || sender.out() == 0)) return;
         next_ = now + std::chrono::milliseconds(100);
         std::string picture = sender.picture();
         if (picture.size() > 32) picture = picture.substr(0, 31) + ">";
-        fmt::print(stderr, "\r\x1b[K{:>3} %  cwnd {:5.1f}  RTO {:4.0f} ms  again {:<5} {}",
-                   100 * sender.acknowledged() / pieces, sender.cwnd(), 1000 * sender.rto().count(), sender.again(),
-                   picture);
+        const std::string text = fmt::format(
+            "{:>3} %  cwnd {:5.1f}  RTO {:4.0f} ms  again {:<4} {}|{}|", 100 * sender.acknowledged() / pieces_,
+            sender.cwnd(), 1000 * sender.rto().count(), sender.again(), sender.acknowledged(), picture);
+        if (text == shown_) return;
+        shown_ = text;
+        if (live_) {
+            fmt::print(stderr, "\r\x1b[K{}", text);
+        } else {
+            fmt::print(stderr, "    window: {}\n", text);
+        }
         std::fflush(stderr);
-    }
-    void end() const {
-        if (on_) fmt::print(stderr, "\r\x1b[K");
     }
 
 private:
-    bool on_;
+    std::uint64_t pieces_;
+    bool live_;
     Time next_{};
+    std::string shown_;
 };
 
 /// Sends a datagram. False: the kernel has heard by ICMP that nobody is there.
@@ -67,14 +81,18 @@ bool send_one(int endpoint, const std::string& datagram) {
 
 int main(int argc, char** argv) try {
     std::string name;
-    bool wrap = false;
-    long timeout = 1000;
+    bool wrap = false, karn = false;
+    long timeout = 1000, longest = 4000, least_window = 8;
     const Options options =
         parse_options(argc, argv,
                       {.summary = "Sends a file by many datagrams at a time. FILE may be - for standard input.",
                        .more = {{"name", "NAME", "what the file is called there", &name},
                                 {"timeout", "MS", "for an acknowledgement, before it was measured how long that takes",
                                  &timeout, 1, 60000},
+                                {"longest", "MS", "however often it was doubled", &longest, 100, 60000},
+                                {"least-window", "PIECES",
+                                 "the congestion window gets no smaller; TCP's goes down to 1", &least_window, 1, 64},
+                                {"karn", nullptr, "measure only what was sent once", &karn},
                                 {"wrap", nullptr, "let the numbers start five before they wrap to 0", &wrap}},
                        .arguments = {"FILE"}});
     const std::string& path = options.arguments.at(0);
@@ -88,18 +106,19 @@ int main(int argc, char** argv) try {
     CALL(connect(endpoint, receiver.get(), receiver.length()));
     const std::uint32_t id = random_number();
     const std::uint32_t first = wrap ? std::uint32_t{0} - 5 : random_number();  // as TCP's initial sequence number
-    WindowSender sender(
-        id, first, file.pieces(), [&](std::uint64_t index) { return file.piece(index); },
-        static_cast<double>(timeout) / 1000);
-    Display display(isatty(STDERR_FILENO) == 1);
+    WindowSender sender(id, first, file.pieces(), [&](std::uint64_t index) { return file.piece(index); },
+                        {static_cast<double>(timeout) / 1000, static_cast<double>(longest) / 1000,
+                         static_cast<double>(least_window), karn});
+    Display display(file.pieces());
     const Time began = Clock::now();
     bool refused = false, is_busy = false;
     while (!sender.finished()) {
         while (const auto datagram = sender.next(Clock::now()))
             refused = !send_one(endpoint, *datagram) || refused;
+        display.show(sender, Clock::now());
         // All that is here, and then the next pieces: so one round of acknowledgements makes one round of pieces.
         Time until = sender.deadline().value_or(Clock::now());
-        for (;;) {
+        for (int i = 0; i < most_at_once; ++i) {
             std::optional<Datagram> datagram;
             try {
                 datagram = receive_until(endpoint, until, header_size + piece_size);
@@ -115,15 +134,13 @@ int main(int argc, char** argv) try {
             if (says_busy(*packet)) {
                 is_busy = true;  // with another sender; it may be done when we ask again
             } else if (packet->kind == Kind::error) {
-                display.end();
                 throw std::runtime_error("the receiver: " + escaped(packet->payload));
             }
             sender.receive(*packet, Clock::now());
         }
         if (const auto deadline = sender.deadline(); deadline && *deadline <= Clock::now()) sender.expire(Clock::now());
-        display.show(sender, file.pieces(), Clock::now());
+        display.show(sender, Clock::now());
         if (sender.timeouts() >= (refused ? fewer_timeouts : most_timeouts)) {
-            display.end();
             throw std::runtime_error(fmt::format("nothing is acknowledged any more, {} of {} pieces were{}",
                                                  sender.acknowledged(), file.pieces(),
                                                  is_busy   ? ": the receiver is busy"
@@ -131,7 +148,7 @@ int main(int argc, char** argv) try {
                                                            : ""));
         }
     }
-    display.end();
+    display.clear();
     const Duration seconds = Clock::now() - began;
     fmt::print("{} bytes in {:.3f} s, {:.1f} KB/s; {} pieces, {} sent again, {} time-outs, SRTT {:.1f} ms\n",
                file.size(), seconds.count(), static_cast<double>(file.size()) / 1000 / seconds.count(), file.pieces(),

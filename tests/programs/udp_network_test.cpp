@@ -235,26 +235,36 @@ TEST_CASE("udp trouble: wrong command lines", "[programs][udp]") {
 // ---- Files
 
 TEST_CASE("udp files: whole through bad networks", "[programs][udp][files]") {
-    // A dozen seeds each with the real programs; udp_window_test.cpp has hundreds, in no time.
+    // A hundred seeds each with the real programs, five at a time in each of some threads, since they mostly wait.
+    // udp_window_test.cpp has hundreds more, in no time.
+    struct Transfer {
+        TempDir target = {};
+        Server receiver, trouble;
+        Process sender;
+        Transfer(const std::string& pair, const Process::Command& arguments, int seed)
+            : receiver(start_server(pair + "_receiver", {"--folder", target.path()})),
+              trouble(start_trouble(receiver.address(), {"--drop", "30", "--duplicate", "10", "--reorder", "20",
+                                                         "--corrupt", "1", "--quiet", "--seed", std::to_string(seed)})),
+              sender(trouble.client(pair + "_sender", arguments)) {}
+    };
     const TempDir folder;
-    const std::string bytes = random_bytes(12'000);
+    const std::string bytes = random_bytes(4'000);
     write_file(folder / "file", bytes);
     const std::string pair = GENERATE("udp/stop_and_wait", "udp/window");
+    Process::Command arguments{folder / "file"};
+    if (pair == "udp/window") arguments.insert(arguments.end(), {"--wrap", "--timeout", "50", "--longest", "200"});
+    if (pair == "udp/stop_and_wait") arguments.insert(arguments.end(), {"--timeout", "20", "--tries", "200"});
     std::vector<Task> tasks;
-    for (int seed = 1; seed <= 12; ++seed) {
-        tasks.push_back({"seed " + std::to_string(seed), [&, seed] {
-                             const TempDir target;
-                             const Server receiver = start_server(pair + "_receiver", {"--folder", target.path()});
-                             const Server trouble = start_trouble(
-                                 receiver.address(), {"--drop", "30", "--duplicate", "10", "--reorder", "20",
-                                                      "--corrupt", "1", "--quiet", "--seed", std::to_string(seed)});
-                             Process::Command command = trouble.client(pair + "_sender", {folder / "file"});
-                             if (pair == "udp/window") command.insert(command.end(), {"--wrap", "--timeout", "100"});
-                             if (pair == "udp/stop_and_wait")
-                                 command.insert(command.end(), {"--timeout", "20", "--tries", "200"});
-                             Process sender(command);
-                             sender.expect_exit(0, 2 * patience);
-                             if (arrived_file(target / "file") != bytes) throw Unexpected("not the same file");
+    for (int first = 0; first < 100; first += 5) {
+        tasks.push_back({"seeds from " + std::to_string(first), [&, first] {
+                             std::vector<std::unique_ptr<Transfer>> transfers;
+                             for (int seed = first; seed < first + 5; ++seed)
+                                 transfers.push_back(std::make_unique<Transfer>(pair, arguments, seed));
+                             for (const auto& transfer : transfers) {
+                                 transfer->sender.expect_exit(0, 2 * patience);
+                                 if (arrived_file(transfer->target / "file") != bytes)
+                                     throw Unexpected("not the same file");
+                             }
                          }});
     }
     const std::string failures = run_in_parallel(tasks);

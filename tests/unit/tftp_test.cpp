@@ -28,6 +28,10 @@ TEST_CASE("tftp: requests", "[unit][udp][tftp]") {
     for (int i = 0; i < 20; ++i)
         many += "o" + std::to_string(i) + "\0001\0"s;
     CHECK_FALSE(parse_request(many));
+    CHECK_FALSE(parse_request("\0\1name\0../x\0octet\0"s));  // a name with a NUL in it is two
+    const std::string rest = "\0octet\0"s;
+    CHECK(parse_request("\0\1"s + std::string(most_request - 2 - rest.size(), 'x') + rest));
+    CHECK_FALSE(parse_request("\0\1"s + std::string(most_request - 1 - rest.size(), 'x') + rest));
 }
 
 TEST_CASE("tftp: the other datagrams", "[unit][udp][tftp]") {
@@ -40,6 +44,10 @@ TEST_CASE("tftp: the other datagrams", "[unit][udp][tftp]") {
     CHECK(parse(ack(9))->number == 9);
     CHECK(parse(error(Error::exists, "there"))->bytes == "there");
     CHECK(parse("\0\5\0\1without an end"s)->bytes.empty());
+    CHECK(error_within(9, Error::not_found, "not there") == "\0\5\0\1not \0"s);
+    CHECK(error_within(100, Error::not_found, "no") == error(Error::not_found, "no"));
+    CHECK(error_within(5, Error::not_found, "no") == "\0\5\0\1\0"s);
+    CHECK_FALSE(error_within(4, Error::not_found, "no"));
     CHECK(parse(oack({{"tsize", "5"}}))->options == OptionList{{"tsize", "5"}});
     CHECK(parse("\0\6"s)->options.empty());
     for (const std::string& bad :
@@ -57,12 +65,24 @@ TEST_CASE("tftp: options agreed on", "[unit][udp][tftp]") {
     CHECK(terms({{"blksize", "65535"}}).accepted == OptionList{{"blksize", "65464"}});
     for (const char* bad : {"7", "0", "65536", "-8", "+8", "8 ", "", "0x10", "99999999999999999999"})
         CHECK(terms({{"blksize", bad}}).accepted.empty());
-    CHECK(*terms({{"timeout", "255"}}).timeout == 255);
+    CHECK(*terms({{"timeout", "30"}}).timeout == 30);
     CHECK_FALSE(terms({{"timeout", "0"}}).timeout);
-    CHECK_FALSE(terms({{"timeout", "256"}}).timeout);
+    CHECK_FALSE(terms({{"timeout", "31"}}).timeout);  // too long to be waited for
     CHECK(terms({{"tsize", "0"}}).accepted == OptionList{{"tsize", "1000"}});
     CHECK(*terms({{"tsize", "77"}}, Opcode::wrq).size == 77);
     CHECK(terms({{"unknown", "1"}, {"blksize", "600"}}).accepted == OptionList{{"blksize", "600"}});
+
+    // The answer is never longer than the request.
+    for (std::uint64_t size = 1; size < std::uint64_t{1} << 60U; size *= 9) {
+        for (const OptionList& options :
+             std::vector<OptionList>{{{"tsize", "0"}}, {{"blksize", "000000008"}, {"timeout", "1"}, {"tsize", "0"}}}) {
+            const Request request{Opcode::rrq, "x", false, options};
+            const Terms agreed = agree(request, size);
+            CHECK(oack(agreed.accepted).size() <= to_bytes(request).size());
+            if (size < 1'000'000'000) CHECK(*agreed.size == size);
+        }
+    }
+    CHECK_FALSE(agree({Opcode::rrq, "x", false, {{"tsize", "0"}}}, std::uint64_t{1} << 60U).size);
 
     const OptionList asked{{"blksize", "1000"}, {"tsize", "0"}, {"timeout", "3"}};
     CHECK(accept(asked, {})->block == 512);

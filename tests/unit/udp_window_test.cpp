@@ -7,6 +7,7 @@
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
 
+#include <deque>
 #include <map>
 #include <random>
 #include <string>
@@ -142,7 +143,7 @@ TEST_CASE("window: one is lost, three that follow tell of it, and no time-out is
     }
     CHECK(fresh.again() == 1);
     CHECK(fresh.all_timeouts() == 0);
-    CHECK(fresh.cwnd() == least_window);
+    CHECK(fresh.cwnd() == Rules{}.least_window);
 }
 
 TEST_CASE("window: the retransmission time-out", "[unit][udp][window]") {
@@ -164,6 +165,107 @@ TEST_CASE("window: the retransmission time-out", "[unit][udp][window]") {
     sender.receive({Kind::ack, 0, 256, 7, 1, parse(*again)->stamp, {}}, now += 100ms);
     CHECK(sender.srtt() == Approx(0.1));
     CHECK(sender.rto().count() == Approx(0.3));
+}
+
+TEST_CASE("window: the time-out stays doubled until a round trip was measured", "[unit][udp][window]") {
+    Time now{};
+    WindowSender sender(7, 0, 5, [](std::uint64_t) { return "x"s; });
+    const auto first = sender.next(now);
+    sender.receive({Kind::ack, 0, 256, 7, 1, parse(*first)->stamp, {}}, now += 100ms);
+    CHECK(sender.rto().count() == Approx(0.3));
+    const auto second = sender.next(now);
+    sender.expire(now += 300ms);
+    sender.expire(now += 600ms);
+    CHECK(sender.rto().count() == Approx(1.2));
+    // News without a stamp of ours: it goes on, but no faster.
+    sender.receive({Kind::ack, 0, 256, 7, 2, parse(*second)->stamp + 123'456'789, {}}, now += 1ms);
+    CHECK(sender.acknowledged() == 2);
+    CHECK(sender.timeouts() == 0);
+    CHECK(sender.rto().count() == Approx(1.2));
+}
+
+TEST_CASE("window: Karn's rule, and stamps that make it needless", "[unit][udp][window]") {
+    const bool karn = GENERATE(false, true), answers_first = GENERATE(false, true);
+    Time now{};
+    WindowSender sender(7, 0, 5, [](std::uint64_t) { return "x"s; }, {.karn = karn});
+    const auto once = sender.next(now);
+    sender.expire(now += 1s);
+    const auto again = sender.next(now);
+    REQUIRE(again);
+    const std::uint32_t stamp = parse(answers_first ? *once : *again)->stamp;
+    sender.receive({Kind::ack, 0, 256, 7, 1, stamp, {}}, now += 50ms);
+    CHECK(sender.acknowledged() == 1);
+    if (karn) {
+        CHECK(sender.srtt() < 0);  // nobody knows which of the two it was
+        CHECK(sender.rto().count() == Approx(2));
+        const auto fresh = sender.next(now);
+        sender.receive({Kind::ack, 0, 256, 7, 2, parse(*fresh)->stamp, {}}, now += 100ms);
+        CHECK(sender.srtt() == Approx(0.1));
+        CHECK(sender.rto().count() == Approx(0.3));
+    } else {
+        CHECK(sender.srtt() == Approx(answers_first ? 1.05 : 0.05));
+    }
+}
+
+TEST_CASE("window: without a floor, the congestion window of RFC 5681", "[unit][udp][window]") {
+    Time now{};
+    WindowSender sender(7, 0, 1000, [](std::uint64_t) { return "x"s; }, {.least_window = 1});
+    std::deque<std::string> out;
+    std::uint32_t next = 0;
+    const auto round = [&] {  // all that may go, goes, and arrives
+        now += 100ms;
+        while (const auto datagram = sender.next(now))
+            out.push_back(*datagram);
+        const std::size_t sent = out.size();
+        for (now += 100ms; !out.empty(); out.pop_front())
+            sender.receive({Kind::ack, 0, 256, 7, ++next, parse(out.front())->stamp, {}}, now);
+        return sent;
+    };
+    CHECK(round() == 1);
+    CHECK(round() == 11);
+    CHECK(round() == 22);  // slow start doubles it
+    CHECK(round() == 44);
+    now += 100ms;
+    while (const auto datagram = sender.next(now))
+        out.push_back(*datagram);
+    CHECK(out.size() == 88);
+    out.clear();
+    sender.expire(now += 1s);  // all is lost: half is the threshold, and it begins again with one
+    CHECK(sender.cwnd() == 1);
+    CHECK(sender.threshold() == 44);
+    std::vector<std::size_t> rounds;
+    for (int i = 0; i < 8; ++i)
+        rounds.push_back(round());
+    CHECK(rounds == std::vector<std::size_t>{1, 2, 4, 8, 16, 32, 44, 45});  // then one more in each round trip
+}
+
+TEST_CASE("window: the end, when the last acknowledgement was lost", "[unit][udp][window]") {
+    const std::string text = "abc";
+    WindowSender sender(7, 0xFFFFFFFE, 3, [&](std::uint64_t i) { return text.substr(i, 1); });
+    Time now{};
+    std::optional<WindowReceiver> receiver;
+    std::string got;
+    for (int i = 0; i < 3; ++i) {
+        const auto datagram = sender.next(now += 1ms);
+        REQUIRE(datagram);
+        const auto piece = parse(*datagram);
+        if (!receiver) receiver.emplace(*piece, [&](std::string_view bytes, bool, bool) { got += bytes; });
+        const auto ack = receiver->receive(*piece, datagram->size());
+        REQUIRE(ack);
+        if (i < 2) sender.receive(*parse(*ack), now += 1ms);
+    }
+    CHECK(receiver->finished());
+    CHECK(receiver->next() == 1);
+    CHECK_FALSE(sender.finished());
+    REQUIRE(sender.deadline());
+    sender.expire(now = *sender.deadline());
+    const auto again = sender.next(now);
+    REQUIRE(again);
+    const auto ack = receiver->receive(*parse(*again), again->size());
+    REQUIRE(ack);
+    sender.receive(*parse(*ack), now += 1ms);
+    CHECK(sender.finished());
+    CHECK(got == text);
 }
 
 TEST_CASE("window: acknowledgements that can't be", "[unit][udp][window]") {
