@@ -133,12 +133,14 @@ help:
 demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(PAIR)
 
-# Four at a time, since most tests wait most of the time; each part's output stays together.
-PARTS := faults websocket tcp others
+# Several parts at a time, since most tests wait most of the time; each part's output stays together.
+PARTS := faults lessons websocket tcp udp others
 faults_part := [faults]
-websocket_part := [websocket]~[faults]~[soak]
-tcp_part := [tcp]~[websocket]~[faults]~[soak]
-others_part := ~[tcp]~[websocket]~[faults]~[soak]
+lessons_part := [lessons]
+websocket_part := [websocket]~[faults]~[lessons]~[soak]
+tcp_part := [tcp]~[websocket]~[faults]~[lessons]~[soak]
+udp_part := [udp]~[tcp]~[websocket]~[faults]~[lessons]~[soak]
+others_part := ~[udp]~[tcp]~[websocket]~[faults]~[lessons]~[soak]
 test: tests
 ifdef ONLY
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
