@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+int fuzz_chat_message(const std::uint8_t* data, std::size_t size);
 int fuzz_client_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_client_handshake(const std::uint8_t* data, std::size_t size);
 int fuzz_deflate(const std::uint8_t* data, std::size_t size);
@@ -25,6 +26,7 @@ struct Target {
 };
 
 const std::vector<Target> targets = {
+    {"chat_message", fuzz_chat_message},
     {"client_connection", fuzz_client_connection},
     {"client_handshake", fuzz_client_handshake},
     {"deflate", fuzz_deflate},
