@@ -289,7 +289,7 @@ public:
             return {};
         if (ahead >= 0 && !finished_) {
             kept_[static_cast<std::uint32_t>(ahead) + delivered_] = {std::string(data.payload), data.flags};
-            while (!kept_.empty() && kept_.begin()->first == delivered_) {
+            while (!finished_ && !kept_.empty() && kept_.begin()->first == delivered_) {
                 const auto piece = std::move(kept_.begin()->second);
                 kept_.erase(kept_.begin());
                 ++delivered_;
@@ -297,6 +297,7 @@ public:
                 finished_ = (piece.second & last_flag) != 0;
                 deliver_(piece.first, delivered_ == 1, finished_);
             }
+            if (finished_) kept_.clear();  // behind the last there is nothing, whatever was sent
         }
         return ack(size, data.stamp);
     }

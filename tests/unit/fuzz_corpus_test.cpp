@@ -16,7 +16,10 @@ int fuzz_extensions(const std::uint8_t* data, std::size_t size);
 int fuzz_http_response(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
+int fuzz_tftp(const std::uint8_t* data, std::size_t size);
+int fuzz_transfer(const std::uint8_t* data, std::size_t size);
 int fuzz_utf8(const std::uint8_t* data, std::size_t size);
+int fuzz_window(const std::uint8_t* data, std::size_t size);
 
 namespace {
 
@@ -35,7 +38,10 @@ const std::vector<Target> targets = {
     {"http_response", fuzz_http_response},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},
+    {"tftp", fuzz_tftp},
+    {"transfer", fuzz_transfer},
     {"utf8", fuzz_utf8},
+    {"window", fuzz_window},
 };
 
 }  // namespace

@@ -316,6 +316,22 @@ TEST_CASE("window: a receiver keeps no more than a window, whatever comes", "[un
     CHECK(got.size() == most_kept);
 }
 
+TEST_CASE("window: behind the last piece nothing comes", "[unit][udp][window]") {
+    std::string got;
+    WindowReceiver receiver({Kind::data, first_flag, 0, 7, 10, 0, "a"},
+                            [&](std::string_view piece, bool, bool) { got += piece; });
+    for (const Packet& piece : std::vector<Packet>{{Kind::data, 0, 0, 7, 12, 0, "c"},
+                                                   {Kind::data, last_flag, 0, 7, 11, 0, "b"},
+                                                   {Kind::data, first_flag, 0, 7, 10, 0, "a"},
+                                                   {Kind::data, 0, 0, 7, 12, 0, "c"},
+                                                   {Kind::data, 0, 0, 7, 13, 0, "d"}})
+        CHECK(receiver.receive(piece, 100));
+    CHECK(got == "ab");
+    CHECK(receiver.finished());
+    CHECK(receiver.kept() == 0);
+    CHECK(receiver.next() == 12);
+}
+
 TEST_CASE("transfer: datagrams there and back, and everything damaged is found", "[unit][udp][window]") {
     const std::string bytes = to_bytes({Kind::ack, 3, 0x1234, 0x56789ABC, 0xDEF01234, 0x98765432, "payload"});
     CHECK(bytes.substr(4) == "\x02\x03\x12\x34\x56\x78\x9A\xBC\xDE\xF0\x12\x34\x98\x76\x54\x32payload");
