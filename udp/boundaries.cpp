@@ -36,6 +36,7 @@ namespace {
 
 Address here;                // this machine, at a port that the kernel picks
 std::optional<Address> far;  // --to: an echo server, for the scene that looks at the way there
+long patience = 1000;        // --timeout: milliseconds, for its answer
 
 void tell(const std::string& what, const std::string& result) { fmt::print("  {:<49}{}\n", what, result); }
 
@@ -217,7 +218,7 @@ void try_size(const Way& way, size_t size) {
     if (sent == -1) return tell(what, fmt::format("{}  {}", outcome(sent), complaint(way)));
 
     // Either it arrives, or a router complains. Or nobody ever says anything.
-    if (!wait_until_readable(way.receiver, 2000)) return tell(what, fmt::format("= {}, and is lost", sent));
+    if (!wait_until_readable(way.receiver, patience)) return tell(what, fmt::format("= {}, and is lost", sent));
     if (const std::string why = complaint(way); !why.empty()) {
         return tell(what, fmt::format("= {}, and is lost\n  {:<49}{}", sent, "", why));
     }
@@ -320,6 +321,7 @@ int main(int argc, char** argv) try {
                    .endpoint = Endpoint::none,
                    .more = {{"host", "HOST", "this machine's address or name to be at", &host},
                             {"scene", "NAME", help.c_str(), &wanted},
+                            {"timeout", "MS", "how long that scene waits for what it sent", &patience, 1, 60000},
                             {"to", "HOST:PORT", "a udp/echo_server; the scene path looks for the way there", &to}}});
     const auto is_wanted = [&](const Scene& scene) { return !wanted || *wanted == scene.name; };
     if (std::none_of(scenes.begin(), scenes.end(), is_wanted)) {
