@@ -279,7 +279,7 @@ void path() {
     } else {
         CALL(setsockopt(ends.sender, IPPROTO_IPV6, IPV6_DONTFRAG, &on, sizeof on));
     }
-    for (const size_t size : {1200, 9000, 20000}) {
+    for (const size_t size : std::array<size_t, 3>{1200, 9000, 20000}) {
         const std::string payload(size, 'x');
         const ssize_t sent = TRY(send(ends.sender, payload.data(), payload.size(), 0));
         tell(fmt::format("send({} bytes), never cut", size), outcome(sent));
