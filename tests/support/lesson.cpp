@@ -87,8 +87,9 @@ std::string without_what_varies(std::string line, int port) {
 /// For blocks that measure: what is measured may differ, and with it how wide the columns are.
 std::string without_numbers(const std::string& line) {
     static const std::regex identifier("\\b([0-9a-f]{16}|[0-9A-F]{8}:[0-9A-F]{4,8})\\b");
-    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s|sec|min)\\b)?"), blanks(" {2,}");
-    const std::string known = std::regex_replace(line, identifier, "ID");
+    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s|sec|min)\\b)?"), blanks("[ \t]{2,}");
+    static const std::regex memory("\\b([a-z]{1,2})\\d+(?=[,)])");  // as ss -m shows it: skmem:(r212992,rb212992, ...)
+    const std::string known = std::regex_replace(std::regex_replace(line, identifier, "ID"), memory, "$1N");
     return trimmed(std::regex_replace(std::regex_replace(known, number, "N"), blanks, " "));
 }
 
