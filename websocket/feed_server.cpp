@@ -149,10 +149,9 @@ void Feed::happen() {
     if (backlog_.size() > static_cast<std::size_t>(settings_.backlog)) backlog_.pop_front();
 
     const Update& update = backlog_.back();
-    for (const Id id : std::set<Id>(sockets_)) {  // a copy, since one that is too slow leaves meanwhile
-        count(by_websocket, update, true);
-        server_.send(id, Opcode::text, update.text);
-    }
+    const EncodedMessage message(Opcode::text, update.text);
+    for (const Id id : sockets_)
+        if (server_.send(id, message)) count(by_websocket, update, true);
     for (const Id id : streams_) {
         count(sse, update, true);
         server_.stream(id, fmt::format("id: {}\ndata: {}\n\n", number, update.text));
@@ -299,8 +298,7 @@ void Feed::open(Id id) {
                        text.empty() ? "" : " back, after " + escaped(text));
             for (const Update& update : backlog_) {
                 if (update.number <= since) continue;
-                count(by_websocket, update, !text.empty());
-                server_.send(id, Opcode::text, update.text);
+                if (server_.send(id, Opcode::text, update.text)) count(by_websocket, update, !text.empty());
             }
             sockets_.insert(id);
         } catch (const UsageError& error) {
@@ -334,7 +332,7 @@ std::string Feed::obeyed(const std::string& command, const std::string& argument
     if (command == "counters") return counters();
     if (command == "every") {
         settings_.every = parse_number(argument, 1, 60'000, "every");
-        next_ = std::min(next_, server_.now() + next_gap());
+        next_ = server_.now() + next_gap();
         return fmt::format("an update every {} ms", settings_.every);
     }
     if (command == "size") {
@@ -402,7 +400,8 @@ int main(int argc, char** argv) try {
                    86400}}});
     settings.front_page = "feed.html";
     settings.host = options.host;
-    settings.limits.message_bytes = 1024;                                                       // a command
+    settings.limits.message_bytes = 1024;  // a command
+    settings.kernel_bytes = 1 << 16;       // news that waits is old: who does not read is to be noticed early
     settings.queue_bytes = static_cast<std::size_t>((feed.backlog + 100) * (most_size + 100));  // or it is dropped
     raise_descriptor_limit(settings.connections);
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();

@@ -31,7 +31,7 @@ await withBrowser(async (newPage, folder, port) => {
     await page.click('#reset');
     const enough = async (least) => page.waitForFunction(
         (least) => [...document.querySelectorAll('#costs tr td:nth-of-type(1)')].every((cell) => Number(cell.textContent) >= least), least);
-    await enough(15);
+    await enough(10);
     const each = await Promise.all(ids.map((id) => cost(page, id)));
     console.log(JSON.stringify(each));
     // bytes per update: polling > long polling > SSE > WebSocket
@@ -43,13 +43,15 @@ await withBrowser(async (newPage, folder, port) => {
     // delay: polling is the latest
     for (const other of each.slice(1)) assert.ok(each[0][6] > other[6]);
 
-    // Cut, each in turn: it comes back by itself, and misses nothing that the backlog has.
+    // Cut, all four: each comes back by itself, and misses nothing that the backlog has.
     for (const id of ids) {
         await page.click(`#${id} button`);
-        await page.waitForFunction(() => / cut$/.test(document.getElementById('state').textContent));
-        if (id !== 'polling') await state(page, id, id === 'sse' ? 'lost' : 'again in');
-        await state(page, id, 'connected');
+        // A GET whose connection ends before its answer begins is repeated by the browser itself.
+        if (id === 'sse') await state(page, id, 'lost');
+        if (id === 'websocket') await state(page, id, 'closed: 1006');
     }
+    for (const id of ids) await state(page, id, 'connected');
+    assert.match(await page.textContent('#state'), / cut$/);
     const before = await cost(page, 'sse');
     await enough(before[0] + 5);
     const missed = await page.locator('.state').allTextContents();

@@ -12,11 +12,11 @@
 
 #include <sys/socket.h>
 
-std::string upgrade_request(const std::string& fields) {
+std::string upgrade_request(const std::string& fields, const std::string& resource) {
     return fmt::format(
-        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
-        sample_key, fields);
+        resource, sample_key, fields);
 }
 
 std::vector<std::string> websocket_servers() { return {"websocket/echo_server", "websocket/event_server"}; }
@@ -67,9 +67,9 @@ std::string switching_protocols(const std::string& request, const std::string& f
         websocket::accept_value(key), fields);
 }
 
-WebSocketPeer::WebSocketPeer(const Server& server, const std::string& fields)
+WebSocketPeer::WebSocketPeer(const Server& server, const std::string& fields, const std::string& resource)
     : other_(wire::Role::server), socket_(Peer::connected_to(server)) {
-    socket_.send(upgrade_request(fields));
+    socket_.send(upgrade_request(fields, resource));
     head_ = read_head(socket_);
     const std::string accept = fmt::format("\r\nSec-WebSocket-Accept: {}\r\n", sample_accept);
     if (!head_.starts_with("HTTP/1.1 101 ") || head_.find(accept) == std::string::npos)

@@ -16,7 +16,7 @@ constexpr std::string_view sample_key = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr std::string_view sample_accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A request to upgrade with the sample key. fields: more of them, each with CR LF behind it.
-std::string upgrade_request(const std::string& fields = "");
+std::string upgrade_request(const std::string& fields = "", const std::string& resource = "/");
 
 /// The echo client with each of the servers, over IPv4 and IPv6.
 std::vector<Pair> websocket_pairs();
@@ -33,7 +33,7 @@ struct Rest {
 class WebSocketPeer {
 public:
     /// A client that has shaken hands. Throws Unexpected unless the answer is a 101 for the sample key.
-    explicit WebSocketPeer(const Server& server, const std::string& fields = "");
+    explicit WebSocketPeer(const Server& server, const std::string& fields = "", const std::string& resource = "/");
 
     /// A server to the next client that connects: reads its request and, with `answers`, accepts it.
     explicit WebSocketPeer(Peer& listener, bool answers = true, const std::string& fields = "");
