@@ -212,7 +212,7 @@ std::string replay(const std::vector<Block>& blocks) {
             servers.push_back(std::make_unique<Replay>(block, place));
             servers.back()->wait_until_it_listens();
         } else if (block.kind == Block::Kind::client) {
-            if (servers.empty() && !hidden && block.after.empty())
+            if (servers.empty() && !hidden && !place.network)  // there, nobody may be the point
                 return block.place + ": no server of this name stands before it\n";
             Replay client(block, place);
             client.type_lines();

@@ -20,7 +20,8 @@
 //     , after SCENE                                    tests/support/lessons/SCENE.sh is run first: what it starts runs
 //                                                      beside the block's commands
 //     , without sanitizers                             is left out where the programs are built with them
-// Blocks of the same NAME in a file belong together: the server first. A block with a line "$ build/..." needs a mark.
+// Blocks of the same NAME in a file belong together: the server first. A client without one needs a network of its own.
+// A block with a line "$ build/..." needs a mark.
 // The commands are run at another port than 7000. One that is for the shell (it has quotes or a pipe, or is not a
 // program of ours) must name its port itself, as 7000. Such a block may have several lines "$ COMMAND"; what it calls
 // /tmp/ is a folder of the test's.
