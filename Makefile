@@ -35,7 +35,7 @@ FOREIGN := $(if $(filter Linux,$(SYSTEM)),$(BSD_ONLY),$(LINUX_ONLY))
 
 COMMON_SOURCES := $(wildcard common/*.cpp)
 PROTOCOL_SOURCES := $(wildcard websocket/protocol/*.cpp)
-PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp)))
+PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp) scripts/*.cpp))
 TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp tests/fuzz/*.cpp)
 BENCH_SOURCES := $(wildcard tests/bench/*.cpp)  # on Linux alone: the floor that is measured against is epoll's
 SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES) $(BENCH_SOURCES)
@@ -161,7 +161,7 @@ bench:
 bench-build:
 	@CXX='$(CXX)' scripts/bench-build $(PROGRAM_SOURCES)
 
-FORMATTED = $(shell find common $(CHAPTERS) tests -name '*.[ch]pp')
+FORMATTED = $(shell find common $(CHAPTERS) scripts tests -name '*.[ch]pp')
 format:
 	@clang-format -i $(FORMATTED)
 

@@ -1,0 +1,214 @@
+// The sequence diagram of a real run: the calls of both sides, and between them what travelled, in the order of one
+// clock. Run by scripts/wire, which see.
+
+#include "common/options.hpp"
+#include "scripts/wire_json.hpp"
+#include "scripts/wire_page.hpp"
+#include "scripts/wire_run.hpp"
+#include "scripts/wire_text.hpp"
+#include "tcp/sniffer_pcap.hpp"
+
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include <langinfo.h>
+#include <locale.h>
+
+namespace {
+
+using namespace diagram;
+
+struct Wishes {
+    std::string svg, html, json, pcap, host, input_file, server, client, server_log, client_log, capture;
+    long loss = 0, delay = 0, chunk = 0;
+    bool ascii = false, all = false, nobody = false, calls = false;
+};
+
+Words words_of(const std::string& text) {
+    std::istringstream stream(text);
+    Words words;
+    for (std::string word; stream >> word;)
+        words.push_back(word);
+    return words;
+}
+
+/// Folders, from where this program is: ROOT/BUILD/scripts/wire. scripts/wire says where ROOT is.
+std::string root_folder() {
+    const char* root = std::getenv("TWO_TERMINALS_ROOT");
+    return std::filesystem::absolute(root != nullptr ? root : ".").lexically_normal().string();
+}
+
+std::string build_folder(const char* program) {
+    return std::filesystem::absolute(program).lexically_normal().parent_path().parent_path().string();
+}
+
+/// What scripts/pairs says of it.
+void find_pair(const std::string& pair, Plan& plan) {
+    const std::string script = plan.root + "/scripts/pairs";
+    const auto close_it = [](FILE* file) { pclose(file); };
+    const std::unique_ptr<FILE, decltype(close_it)> pairs(popen(("'" + script + "'").c_str(), "r"), close_it);
+    if (!pairs) throw std::runtime_error(fmt::format("{}: {}", script, describe_error(errno)));
+    std::string all, names;
+    std::array<char, 4096> piece{};
+    for (std::size_t count; (count = fread(piece.data(), 1, piece.size(), pairs.get())) > 0;)
+        all.append(piece.data(), count);
+    std::istringstream lines(all);
+    for (std::string name, server, client;
+         std::getline(lines, name, '\t') && std::getline(lines, server, '\t') && std::getline(lines, client);) {
+        names += (names.empty() ? "" : ", ") + name;
+        if (name != pair) continue;
+        plan.server = words_of(server);
+        plan.client = words_of(client);
+    }
+    if (plan.server.empty()) throw UsageError(fmt::format("there is no pair {}; there are: {}", escaped(pair), names));
+    for (const std::string& name : {plan.server.front(), plan.client.front()})
+        if (access((plan.build + "/" + name).c_str(), X_OK) != 0)
+            throw std::runtime_error(fmt::format("{}/{} is not built; run: make", plan.build, name));
+}
+
+Outcome run(Plan& plan, const std::string& pcap) {
+    struct sigaction action {};
+    action.sa_handler = [](int number) { interrupted_by = number; };
+    for (const int number : {SIGINT, SIGTERM, SIGHUP})
+        sigaction(number, &action, nullptr);
+    return Runner(plan).run(pcap);
+}
+
+/// The run's own events: what came when the server was already being ended is left out.
+Diagram weave_run(const std::string& pair, const std::string& server_log, const std::string& client_log,
+                  const std::string& capture, const Ports& ports, const std::string& fates, std::int64_t stopped) {
+    Diagram drawn;
+    drawn.pair = pair;
+    drawn.has_middle = ports.has_middle();
+    drawn.captured = !capture.empty();
+    const Events server = read_log(server_log, Side::server), client = read_log(client_log, Side::client);
+    std::vector<Events> sources{server, client};
+    if (drawn.captured) {
+        Traffic traffic(ports);
+        Events packets;
+        sniffer::PcapReader file(capture);
+        while (std::optional<sniffer::Packet> packet = file.next()) {
+            packet->number = packets.size() + 1;
+            if (std::optional<Event> event = traffic.take(std::move(*packet))) packets.push_back(std::move(*event));
+        }
+        add_fates(packets, fates);
+        sources.insert(sources.begin(), std::move(packets));
+    } else {
+        sources.push_back(messages_of(server));
+        sources.push_back(messages_of(client));
+    }
+    if (stopped != 0) {
+        for (Events& source : sources)
+            std::erase_if(source, [&](const Event& event) { return event.time > stopped; });
+    }
+    drawn.events = weave(sources);
+    return drawn;
+}
+
+void write_file(const std::string& option, const std::string& path, const std::string& text) {
+    std::ofstream file(path, std::ios::binary);
+    file << text;
+    file.close();
+    if (!file) throw std::runtime_error(fmt::format("{} {}: {}", option, escaped(path), describe_error(errno)));
+}
+
+bool terminal_knows_utf8() {
+    setlocale(LC_CTYPE, "");
+    const bool utf8 = std::string(nl_langinfo(CODESET)) == "UTF-8";
+    setlocale(LC_CTYPE, "C");
+    return utf8;
+}
+
+void draw(Diagram& drawn, const Wishes& wishes) {
+    if (drawn.events.empty()) throw std::runtime_error("nothing happened that could be drawn");
+    drawn.rows = lay_out(drawn.events, wishes.all);
+    if (!wishes.svg.empty()) write_file("--svg", wishes.svg, draw_svg(drawn));
+    if (!wishes.html.empty()) write_file("--html", wishes.html, draw_html(drawn));
+    if (!wishes.json.empty()) write_file("--json", wishes.json, draw_json(drawn));
+    const TextStyle style{.ascii = wishes.ascii || !terminal_knows_utf8(), .most_rows = wishes.all ? 0U : 120U};
+    const std::string text = TextDrawing(drawn, style).draw();
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (std::fflush(stdout) != 0) throw std::runtime_error("standard output: " + describe_error(errno));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    // What stands behind -- is the client's input.
+    char** const separator = std::find(argv + 1, argv + argc, std::string_view("--"));
+    const bool has_input = separator != argv + argc;
+    std::string typed;
+    for (char** line = separator + (has_input ? 1 : 0); line < argv + argc; ++line)
+        typed += std::string(*line) + "\n";
+
+    Wishes wishes;
+    const Options options = parse_options(
+        static_cast<int>(separator - argv), argv,
+        {.summary = "Runs a pair, and draws what happened: calls, states, and each segment between them.\n"
+                    "Behind -- stand lines for the client's input: scripts/wire tcp/echo -- hello",
+         .endpoint = Endpoint::none,
+         .more = {{"svg", "FILE", "write the diagram as a picture, too", &wishes.svg},
+                  {"html", "FILE", "and as a page: point at a row, or step with the arrow keys", &wishes.html},
+                  {"json", "FILE", "and as JSON, for other programs", &wishes.json},
+                  {"pcap", "FILE", "keep the packets, for Wireshark", &wishes.pcap},
+                  {"ascii", nullptr, "draw without Unicode's lines", &wishes.ascii},
+                  {"all", nullptr, "leave out nothing: every call, every row", &wishes.all},
+                  {"calls", nullptr, "capture nothing: the calls alone", &wishes.calls},
+                  {"nobody", nullptr, "start no server: what does the client get to hear?", &wishes.nobody},
+                  {"host", "HOST", "of both: ::1 for IPv6", &wishes.host},
+                  {"loss", "PERCENT", "so many segments or datagrams are lost", &wishes.loss, 0, 90},
+                  {"delay", "MS", "each takes so long, each way", &wishes.delay, 0, 1000},
+                  {"chunk", "BYTES", "TCP: pass on so many at a time", &wishes.chunk, 0, 65536},
+                  {"input", "FILE", "the client's input", &wishes.input_file},
+                  {"server", "ARGUMENTS", "more for the server, with blanks between", &wishes.server},
+                  {"client", "ARGUMENTS", "and for the client", &wishes.client},
+                  {"server-log", "FILE", "run nothing, and draw this --trace-log of a server", &wishes.server_log},
+                  {"client-log", "FILE", "with this one of its client", &wishes.client_log},
+                  {"capture", "FILE", "and this --pcap of tcp/sniffer, of port 7000", &wishes.capture}},
+         .arguments = {"PAIR"}});
+    const std::string& pair = options.arguments.front();
+
+    if (!wishes.server_log.empty() || !wishes.client_log.empty()) {
+        Diagram drawn = weave_run(pair, contents_of(wishes.server_log), contents_of(wishes.client_log), wishes.capture,
+                                  {default_port, default_port}, "", 0);
+        draw(drawn, wishes);
+        return 0;
+    }
+    Plan plan{.root = root_folder(), .build = build_folder(argv[0])};
+    find_pair(pair, plan);
+    for (const std::string& word : words_of(wishes.server))
+        plan.server.push_back(word);
+    for (const std::string& word : words_of(wishes.client))
+        plan.client.push_back(word);
+    plan.host = wishes.host;
+    plan.nobody = wishes.nobody;
+    plan.loss = wishes.loss;
+    plan.delay = wishes.delay;
+    plan.chunk = wishes.chunk;
+    plan.may_have_network = !wishes.calls;
+    if (plan.chunk > 0 && plan.chapter() != "tcp" && plan.chapter() != "websocket")
+        throw UsageError("--chunk cuts a stream, and so needs a pair of TCP's");
+    if (plan.chapter() == "unix" && (plan.loss > 0 || plan.delay > 0 || plan.nobody))
+        throw UsageError("--loss, --delay and --nobody are for a network, and this pair has none");
+    if (!wishes.input_file.empty() && access(wishes.input_file.c_str(), R_OK) != 0)
+        throw std::runtime_error(fmt::format("--input {}: {}", escaped(wishes.input_file), describe_error(errno)));
+    plan.input = !wishes.input_file.empty() ? contents_of(wishes.input_file) : has_input ? typed : "hello\n";
+
+    // The capture is read while its folder is there.
+    Diagram drawn;
+    {
+        const Folder folder;
+        const std::string capture = wishes.pcap.empty() ? folder / "capture.pcap" : wishes.pcap;
+        const Outcome outcome = run(plan, capture);
+        drawn = weave_run(pair, outcome.server_log, outcome.client_log, outcome.captured ? capture : "", outcome.ports,
+                          outcome.fates, outcome.stopped);
+        drawn.notes = outcome.notes;
+    }
+    draw(drawn, wishes);
+} catch (const Interrupted& interrupted) {
+    std::signal(interrupted.signal, SIG_DFL);
+    raise(interrupted.signal);
+} catch (const std::exception& error) {
+    return report_failure(error);
+}

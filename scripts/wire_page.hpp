@@ -1,0 +1,325 @@
+#pragma once
+// The diagram as a picture (SVG 1.1), and in a page of its own that needs nothing else: point at a row for what is in
+// it, or go through them with the arrow keys. Readable without colours: what an arrow is says its line.
+
+#include "common/explanations.hpp"
+#include "scripts/wire_layout.hpp"
+
+namespace diagram {
+
+/// Text in XML and HTML.
+inline std::string xml(std::string_view text) {
+    std::string safe;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const char c = text[at];
+        if (text.substr(at, 2) == "\xEF\xBF" && at + 2 < text.size() &&
+            static_cast<unsigned char>(text[at + 2]) >= 0xBE) {
+            safe += '?';  // U+FFFE and U+FFFF may not stand in XML
+            at += 2;
+        } else if (c == '&') {
+            safe += "&amp;";
+        } else if (c == '<') {
+            safe += "&lt;";
+        } else if (c == '>') {
+            safe += "&gt;";
+        } else if (c == '"') {
+            safe += "&quot;";
+        } else {
+            safe += c;
+        }
+    }
+    return safe;
+}
+
+/// What there is to say of a row, in lines: of a call its text, where it stands, how it ended, what it changed, and
+/// what such a call does; of a packet its header.
+inline std::string about_cell(const Diagram& diagram, const Cell& cell) {
+    const auto event_at = [&](long index) -> const Event& { return diagram.events[static_cast<std::size_t>(index)]; };
+    const Event& event = event_at(cell.event);
+    if (event.kind == Kind::state) return fmt::format("{}\n{}\n", escaped(event.text), escaped(event.place));
+    std::string text = fmt::format("{}\n{}{}{}\n", escaped(event.text), escaped(event.place),
+                                   event.who.empty() ? "" : ", ", event.who);
+    if (event.partner != nothing && (cell.result != nothing || !cell.begins)) {
+        text += escaped(event_at(event.partner).text) + "\n";
+        for (const Event& state : diagram.events)
+            if (state.kind == Kind::state && state.partner == event.partner) text += escaped(state.text) + "\n";
+    }
+    if (const Explanation* found = find_explanation(event.name))
+        text += fmt::format("\n{}: {}\n", event.name, narrator::speaks_korean() ? found->korean : found->english);
+    return text;
+}
+
+inline std::string about(const Diagram& diagram, const Row& row) {
+    std::string text;
+    if (row.arrow != nothing) {
+        const Event& event = diagram.events[static_cast<std::size_t>(row.arrow)];
+        text = event.packet ? sniffer::summary(*event.packet) + "\n" : event.label + "\n";
+        for (const std::string& detail : event.details)
+            text += detail + "\n";
+        if (!event.header.empty()) text += "\n" + event.header;
+        return text;
+    }
+    for (const Cell& cell : row.cells)
+        if (cell.event != nothing) text += about_cell(diagram, cell);
+    return text;
+}
+
+class Picture {
+public:
+    explicit Picture(const Diagram& diagram) : diagram_(diagram) {}
+
+    std::string draw() {
+        int y = top;
+        std::vector<int> bottoms;
+        for (const Row& row : diagram_.rows) {
+            draw(row, y);
+            y += height(row);
+            bottoms.push_back(y);
+        }
+        const int end = y + 6;
+        std::string lines = lifelines(bottoms, end);
+        int note_y = end + 24;
+        std::string notes = legend(note_y);
+        for (const std::string& note : diagram_.notes)
+            notes += fmt::format("<text class=\"note\" x=\"{}\" y=\"{}\">{}</text>\n", time_x, note_y += 18, xml(note));
+        return fmt::format(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"wire\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+            "height=\"{1}\" role=\"img\" aria-label=\"{2}: sequence diagram\">\n<style>\n{3}</style>\n"
+            "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{4}{5}{6}{7}</svg>\n",
+            width, note_y + 16, xml(diagram_.pair), style, heading(), lines, rows_, notes);
+    }
+
+private:
+    static constexpr int width = 1290, top = 64, line = 20;
+    static constexpr int time_x = 12, server_text = 84, server_x = 446, client_x = 872, client_text = 888;
+    static constexpr int middle_x = (server_x + client_x) / 2;
+    static constexpr std::size_t column = 46, most_details = 4;
+    static constexpr const char* style =
+        ".wire{--paper:#fff;--ink:#111;--quiet:#5a5a5a;--server:#0b4f8a;--client:#7a2a00;"
+        "font:13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}\n"
+        ".wire .paper{fill:var(--paper)}\n"
+        ".wire text{fill:var(--ink);white-space:pre}\n"
+        ".wire .time,.wire .note,.wire .state{fill:var(--quiet)}\n"
+        ".wire .state{font-style:italic}\n"
+        ".wire .fails{font-weight:bold}\n"
+        ".wire .title{font-weight:bold;font-size:16px}\n"
+        ".wire .side{font-weight:bold}\n"
+        ".wire .label,.wire .detail{text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
+        ".wire .detail{fill:var(--quiet);font-size:12px}\n"
+        ".wire .life{stroke:var(--ink);stroke-width:1}\n"
+        ".wire .busy{fill:var(--paper);stroke:var(--ink);stroke-width:1.2}\n"
+        ".wire .line{fill:none;stroke:var(--ink);stroke-width:1.4}\n"
+        ".wire .from-server{stroke:var(--server)}.wire .from-client{stroke:var(--client)}\n"
+        ".wire .head-server{fill:var(--server)}.wire .head-client{fill:var(--client)}\n"
+        ".wire .control{stroke-width:2.8}.wire .ack{stroke-dasharray:6 4}.wire .icmp{stroke-dasharray:1.5 3.5;"
+        "stroke-width:2.4}\n"
+        ".wire .hit{fill:transparent}\n";
+
+    static std::string text_at(const char* kind, int x, int y, const std::string& text) {
+        return fmt::format("<text class=\"{}\" x=\"{}\" y=\"{}\">{}</text>", kind, x, y, xml(text));
+    }
+
+    std::string heading() const {
+        std::string text = text_at("title", time_x, 24, diagram_.pair) + "\n" + text_at("note", time_x, 48, "ms") +
+                           text_at("side", server_text, 48, "server") + text_at("side", client_text, 48, "client");
+        if (diagram_.has_middle)
+            text += fmt::format("<text class=\"side label\" x=\"{}\" y=\"48\">trouble</text>", middle_x);
+        return text + "\n";
+    }
+
+    /// What the lines mean.
+    std::string legend(int y) const {
+        struct Meaning {
+            const char *line, *text;
+        };
+        static constexpr Meaning meanings[] = {
+            {"control", "SYN, FIN, RST"}, {"", "data"}, {"ack", "ACK alone"}, {"icmp", "ICMP"}};
+        std::string text;
+        int x = time_x;
+        if (diagram_.captured) {
+            for (const Meaning& kind : meanings) {
+                text += fmt::format("<path class=\"line {}\" d=\"M{} {}h40\"/>", kind.line, x, y - 4);
+                text += text_at("note", x + 48, y, kind.text);
+                x += 48 + static_cast<int>(std::string_view(kind.text).size()) * 8 + 24;
+            }
+        }
+        text += fmt::format("<rect class=\"busy\" x=\"{}\" y=\"{}\" width=\"7\" height=\"14\"/>", x, y - 11);
+        return text + text_at("note", x + 16, y, "a call under way") + "\n";
+    }
+
+    int height(const Row& row) const {
+        if (row.arrow == nothing) return line;
+        const Event& event = diagram_.events[static_cast<std::size_t>(row.arrow)];
+        return 32 + 15 * static_cast<int>(std::min(event.details.size(), most_details));
+    }
+
+    /// The lines down from both sides, and a box on them while a call is under way.
+    std::string lifelines(const std::vector<int>& bottoms, int end) const {
+        std::string text;
+        for (const int x : {server_x, client_x})
+            text += fmt::format("<path class=\"life\" d=\"M{} {}V{}\"/>\n", x, top - 8, end);
+        if (diagram_.has_middle)
+            text += fmt::format("<path class=\"life ack\" d=\"M{} {}V{}\"/>\n", middle_x, top - 8, end);
+        for (const std::size_t side : {0U, 1U}) {
+            int began = -1;
+            for (std::size_t i = 0; i < diagram_.rows.size(); ++i) {
+                const Row& row = diagram_.rows[i];
+                const int row_top = i == 0 ? top : bottoms[i - 1];
+                if (row.busy[side] && began == -1) began = row_top + 4;
+                const bool last = i + 1 == diagram_.rows.size();
+                if (began == -1 || (row.busy[side] && !last)) continue;
+                const int ended = row.busy[side] ? end : row_top + 15;
+                text += fmt::format("<rect class=\"busy\" x=\"{}\" y=\"{}\" width=\"7\" height=\"{}\"/>\n",
+                                    side == 0 ? server_x - 3 : client_x - 3, began, std::max(ended - began, 4));
+                began = -1;
+            }
+        }
+        return text;
+    }
+
+    void draw(const Row& row, int y) {
+        rows_ += fmt::format(
+            "<g class=\"row\"><title>{}</title><rect class=\"hit\" x=\"0\" y=\"{}\" width=\"{}\" "
+            "height=\"{}\"/>",
+            xml(about(diagram_, row)), y, width, height(row));
+        if (row.arrow != nothing) {
+            rows_ += text_at("time", time_x, y + 22, time_text(diagram_, row.time));
+            draw_arrow(diagram_.events[static_cast<std::size_t>(row.arrow)], y);
+        }
+        for (const std::size_t side : {0U, 1U}) {
+            const Cell& cell = row.cells[side];
+            if (cell.event == nothing) continue;
+            const bool state = diagram_.events[static_cast<std::size_t>(cell.event)].kind == Kind::state;
+            if (!state) rows_ += text_at("time", time_x, y + 14, time_text(diagram_, row.time));
+            rows_ += text_at(state        ? "state"
+                             : cell.fails ? "fails"
+                                          : "call",
+                             side == 0 ? server_text : client_text, y + 14, cell_text(diagram_, cell, column));
+        }
+        rows_ += "</g>\n";
+    }
+
+    static const char* kind_of(const Event& event) {
+        if (!event.packet) return "";
+        if (event.packet->icmp) return "icmp";
+        if (!event.packet->tcp) return "";
+        const unsigned flags = event.packet->tcp->flags;
+        if ((flags & (sniffer::flag_syn | sniffer::flag_fin | sniffer::flag_rst)) != 0) return "control";
+        return event.packet->payload_length == 0 ? "ack" : "";
+    }
+
+    void draw_arrow(const Event& event, int y) {
+        const bool to_server = event.side == Side::client;
+        const int left = (event.leg == Leg::of_client ? middle_x : server_x) + 5;
+        const int right = (event.leg == Leg::of_server ? middle_x : client_x) - 5;
+        const int from = to_server ? right : left, to = to_server ? left : right, back = to_server ? 9 : -9;
+        const int center = (server_x + client_x) / 2, at = y + 22;
+        const char* who = to_server ? "client" : "server";
+        rows_ +=
+            fmt::format("<path class=\"line {} from-{}\" d=\"M{} {}H{}\"/>", kind_of(event), who, from, at, to + back);
+        if (event.dropped) {
+            rows_ += fmt::format("<path class=\"line control from-{0}\" d=\"M{1} {2}l12 12m0 -12l-12 12\"/>", who,
+                                 to - 6, at - 6);
+        } else {
+            rows_ += fmt::format("<path class=\"head-{0}\" d=\"M{1} {2}l{3} -5v10z\"/>", who, to, at, back);
+        }
+        const int label_x = event.leg == Leg::whole ? center : (left + right) / 2;
+        rows_ += text_at("label", label_x, y + 14, cut(event.label, 50));
+        for (std::size_t i = 0; i < std::min(event.details.size(), most_details); ++i)
+            rows_ += text_at("detail", label_x, at + 15 + 15 * static_cast<int>(i),
+                             cut(event.details[i], event.leg == Leg::whole ? 54 : 27));
+    }
+
+    const Diagram& diagram_;
+    std::string rows_;
+};
+
+inline std::string draw_svg(const Diagram& diagram) { return Picture(diagram).draw(); }
+
+inline std::string draw_html(const Diagram& diagram) {
+    static constexpr const char* before = R"(<style>
+:root{color-scheme:light dark;--back:#fff;--front:#111;--edge:#767676;--mark:#fff3bf}
+*{box-sizing:border-box}
+body{margin:0;background:var(--back);color:var(--front);font:15px system-ui,sans-serif}
+#stage{overflow-x:auto;padding-bottom:19rem}
+#stage svg{display:block;margin:0 auto;min-width:900px;width:100%;max-width:1500px;height:auto}
+#panel{position:fixed;left:0;right:0;bottom:0;height:18rem;background:var(--back);border-top:2px solid var(--edge);
+display:flex;flex-direction:column}
+#bar{display:flex;gap:.5rem;align-items:center;padding:.4rem .8rem;flex-wrap:wrap}
+#bar button{font:inherit;padding:.15rem .7rem;color:inherit;background:var(--back);border:1px solid var(--edge);
+border-radius:4px}
+#about{margin:0;padding:.2rem .8rem .8rem;overflow:auto;flex:1;white-space:pre-wrap;
+font:13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}
+.row{cursor:pointer}
+.row.later{visibility:hidden}
+.row.now .hit,.row:hover .hit{fill:var(--mark)}
+@media (prefers-color-scheme:dark){:root{--back:#161616;--front:#eee;--edge:#8a8a8a;--mark:#3d3600}
+.wire{--paper:#161616!important;--ink:#eee!important;--quiet:#a8a8a8!important;--server:#8cc4ff!important;
+--client:#ffb48a!important}}
+@media print{#panel{display:none}#stage{padding:0}.row.later{visibility:visible}.row.now .hit{fill:none}
+:root{--back:#fff;--front:#111}.wire{--paper:#fff!important;--ink:#000!important;--quiet:#333!important;
+--server:#000!important;--client:#000!important}}
+</style>
+</head>
+<body>
+<div id="stage">
+)";
+    static constexpr const char* after = R"(</div>
+<div id="panel">
+<div id="bar"><button id="back" type="button">&larr; back</button><button id="next" type="button">next &rarr;</button>
+<button id="whole" type="button">all</button><span id="where"></span></div>
+<pre id="about" aria-live="polite">Point at a row, or go through them with the arrow keys. Home: the first; Escape: all again.</pre>
+</div>
+<script>
+'use strict';
+const rows = [...document.querySelectorAll('.row')];
+const about = document.getElementById('about');
+const where = document.getElementById('where');
+const texts = rows.map((row) => {
+    const title = row.querySelector('title');
+    title.remove(); // the panel says it
+    return title.textContent;
+});
+let now = -1; // the row that was stepped to; -1: all are shown
+function tell(i) { about.textContent = texts[i]; about.scrollTop = 0; }
+function go(to) {
+    now = Math.max(-1, Math.min(rows.length - 1, to));
+    rows.forEach((row, i) => {
+        row.classList.toggle('later', now >= 0 && i > now);
+        row.classList.toggle('now', i === now);
+    });
+    where.textContent = now < 0 ? `${rows.length} rows` : `${now + 1} of ${rows.length}`;
+    if (now < 0) return;
+    tell(now);
+    rows[now].scrollIntoView({ block: 'center', inline: 'nearest' });
+}
+rows.forEach((row, i) => {
+    row.addEventListener('mouseenter', () => tell(i));
+    row.addEventListener('mouseleave', () => { if (now >= 0) tell(now); });
+    row.addEventListener('click', () => go(i));
+});
+const keys = { ArrowRight: () => go(now + 1), ArrowDown: () => go(now + 1), PageDown: () => go(now + 1), Home: () => go(0),
+    ArrowLeft: () => go(Math.max(now - 1, 0)), ArrowUp: () => go(Math.max(now - 1, 0)),
+    PageUp: () => go(Math.max(now - 1, 0)), End: () => go(rows.length - 1), Escape: () => go(-1) };
+document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+});
+document.getElementById('back').addEventListener('click', keys.ArrowLeft);
+document.getElementById('next').addEventListener('click', keys.ArrowRight);
+document.getElementById('whole').addEventListener('click', keys.Escape);
+go(-1);
+</script>
+</body>
+</html>
+)";
+    const std::string title = xml(diagram.pair) + ": what really happened";
+    const std::string head = fmt::format(
+        "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+        "content=\"width=device-width\">\n<title>{}</title>\n",
+        narrator::speaks_korean() ? "ko" : "en", title);
+    return head + before + draw_svg(diagram) + after;
+}
+
+}  // namespace diagram
