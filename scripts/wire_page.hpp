@@ -49,6 +49,21 @@ inline std::string about_cell(const Diagram& diagram, const Cell& cell) {
     return text;
 }
 
+/// A decoded packet, of which the parts begin with a heading of four blanks: TCP before IP, and that before Ethernet.
+inline std::string innermost_first(const std::string& header) {
+    std::string sorted, part;
+    for (std::size_t begin = 0; begin < header.size();) {
+        const std::size_t end = std::min(header.find('\n', begin), header.size() - 1) + 1;
+        const std::string row = header.substr(begin, end - begin);
+        const bool heading =
+            row.size() > 4 && row.starts_with("    ") && std::isalpha(static_cast<unsigned char>(row[4])) != 0;
+        if (heading) sorted.insert(0, std::exchange(part, ""));
+        part += row;
+        begin = end;
+    }
+    return part + sorted;
+}
+
 inline std::string about(const Diagram& diagram, const Row& row) {
     std::string text;
     if (row.arrow != nothing) {
@@ -56,7 +71,7 @@ inline std::string about(const Diagram& diagram, const Row& row) {
         text = event.packet ? sniffer::summary(*event.packet) + "\n" : event.label + "\n";
         for (const std::string& detail : event.details)
             text += detail + "\n";
-        if (!event.header.empty()) text += "\n" + event.header;
+        if (!event.header.empty()) text += "\n" + innermost_first(event.header);
         return text;
     }
     for (const Cell& cell : row.cells)
@@ -70,23 +85,22 @@ public:
 
     std::string draw() {
         int y = top;
-        std::vector<int> bottoms;
+        const bool none[2] = {false, false};
+        const bool* before = none;
         for (const Row& row : diagram_.rows) {
-            draw(row, y);
+            draw(row, before, y);
             y += height(row);
-            bottoms.push_back(y);
+            before = row.busy;
         }
-        const int end = y + 6;
-        std::string lines = lifelines(bottoms, end);
-        int note_y = end + 24;
+        int note_y = y + 30;
         std::string notes = legend(note_y);
         for (const std::string& note : diagram_.notes)
             notes += fmt::format("<text class=\"note\" x=\"{}\" y=\"{}\">{}</text>\n", time_x, note_y += 18, xml(note));
         return fmt::format(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"wire\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
             "height=\"{1}\" role=\"img\" aria-label=\"{2}: sequence diagram\">\n<style>\n{3}</style>\n"
-            "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{4}{5}{6}{7}</svg>\n",
-            width, note_y + 16, xml(diagram_.pair), style, heading(), lines, rows_, notes);
+            "<rect class=\"paper\" width=\"{0}\" height=\"{1}\"/>\n{4}{5}{6}</svg>\n",
+            width, note_y + 16, xml(diagram_.pair), style, heading(), rows_, notes);
     }
 
 private:
@@ -107,7 +121,7 @@ private:
         ".wire .label,.wire .detail{text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
         ".wire .detail{fill:var(--quiet);font-size:12px}\n"
         ".wire .life{stroke:var(--ink);stroke-width:1}\n"
-        ".wire .busy{fill:var(--paper);stroke:var(--ink);stroke-width:1.2}\n"
+        ".wire .busy{fill:none;stroke:var(--ink);stroke-width:1.2}\n"
         ".wire .line{fill:none;stroke:var(--ink);stroke-width:1.4}\n"
         ".wire .from-server{stroke:var(--server)}.wire .from-client{stroke:var(--client)}\n"
         ".wire .head-server{fill:var(--server)}.wire .head-client{fill:var(--client)}\n"
@@ -153,35 +167,35 @@ private:
         return 32 + 15 * static_cast<int>(std::min(event.details.size(), most_details));
     }
 
-    /// The lines down from both sides, and a box on them while a call is under way.
-    std::string lifelines(const std::vector<int>& bottoms, int end) const {
+    /// The lines down from both sides beside a row, and a box on them while a call is under way. What is under way
+    /// changes in the middle of the row.
+    std::string lifelines(const Row& row, const bool* before, int y) const {
         std::string text;
-        for (const int x : {server_x, client_x})
-            text += fmt::format("<path class=\"life\" d=\"M{} {}V{}\"/>\n", x, top - 8, end);
-        if (diagram_.has_middle)
-            text += fmt::format("<path class=\"life ack\" d=\"M{} {}V{}\"/>\n", middle_x, top - 8, end);
+        const int bottom = y + height(row), middle = y + line / 2;
+        if (diagram_.has_middle) text += fmt::format("<path class=\"life ack\" d=\"M{} {}V{}\"/>", middle_x, y, bottom);
         for (const std::size_t side : {0U, 1U}) {
-            int began = -1;
-            for (std::size_t i = 0; i < diagram_.rows.size(); ++i) {
-                const Row& row = diagram_.rows[i];
-                const int row_top = i == 0 ? top : bottoms[i - 1];
-                if (row.busy[side] && began == -1) began = row_top + 4;
-                const bool last = i + 1 == diagram_.rows.size();
-                if (began == -1 || (row.busy[side] && !last)) continue;
-                const int ended = row.busy[side] ? end : row_top + 15;
-                text += fmt::format("<rect class=\"busy\" x=\"{}\" y=\"{}\" width=\"7\" height=\"{}\"/>\n",
-                                    side == 0 ? server_x - 3 : client_x - 3, began, std::max(ended - began, 4));
-                began = -1;
-            }
+            const int x = side == 0 ? server_x : client_x;
+            const auto piece = [&](bool busy, int from, int to) {
+                if (!busy) return fmt::format("<path class=\"life\" d=\"M{} {}V{}\"/>", x, from, to);
+                return fmt::format("<path class=\"busy\" d=\"M{0} {2}V{3}M{1} {2}V{3}\"/>", x - 4, x + 4, from, to);
+            };
+            const bool was = before[side], is = row.busy[side];
+            text += piece(was, y, middle) + piece(is, middle, bottom);
+            const Cell& cell = row.cells[side];
+            if (was != is) text += fmt::format("<path class=\"busy\" d=\"M{} {}h8\"/>", x - 4, middle);
+            if (!was && !is && cell.begins)
+                text +=
+                    fmt::format("<rect class=\"busy\" x=\"{}\" y=\"{}\" width=\"8\" height=\"8\"/>", x - 4, middle - 4);
         }
         return text;
     }
 
-    void draw(const Row& row, int y) {
+    void draw(const Row& row, const bool* before, int y) {
         rows_ += fmt::format(
-            "<g class=\"row\"><title>{}</title><rect class=\"hit\" x=\"0\" y=\"{}\" width=\"{}\" "
+            "<g class=\"row{}\"><title>{}</title><rect class=\"hit\" x=\"0\" y=\"{}\" width=\"{}\" "
             "height=\"{}\"/>",
-            xml(about(diagram_, row)), y, width, height(row));
+            row.arrow == nothing ? "" : " arrow", xml(about(diagram_, row)), y, width, height(row));
+        rows_ += lifelines(row, before, y);
         if (row.arrow != nothing) {
             rows_ += text_at("time", time_x, y + 22, time_text(diagram_, row.time));
             draw_arrow(diagram_.events[static_cast<std::size_t>(row.arrow)], y);
@@ -241,9 +255,9 @@ inline std::string draw_html(const Diagram& diagram) {
 :root{color-scheme:light dark;--back:#fff;--front:#111;--edge:#767676;--mark:#fff3bf}
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--front);font:15px system-ui,sans-serif}
-#stage{overflow-x:auto;padding-bottom:19rem}
+#stage{overflow-x:auto;padding-bottom:16rem}
 #stage svg{display:block;margin:0 auto;min-width:900px;width:100%;max-width:1500px;height:auto}
-#panel{position:fixed;left:0;right:0;bottom:0;height:18rem;background:var(--back);border-top:2px solid var(--edge);
+#panel{position:fixed;left:0;right:0;bottom:0;height:15rem;background:var(--back);border-top:2px solid var(--edge);
 display:flex;flex-direction:column}
 #bar{display:flex;gap:.5rem;align-items:center;padding:.4rem .8rem;flex-wrap:wrap}
 #bar button{font:inherit;padding:.15rem .7rem;color:inherit;background:var(--back);border:1px solid var(--edge);
@@ -251,12 +265,13 @@ border-radius:4px}
 #about{margin:0;padding:.2rem .8rem .8rem;overflow:auto;flex:1;white-space:pre-wrap;
 font:13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}
 .row{cursor:pointer}
+#about.table{white-space:pre}
 .row.later{visibility:hidden}
 .row.now .hit,.row:hover .hit{fill:var(--mark)}
 @media (prefers-color-scheme:dark){:root{--back:#161616;--front:#eee;--edge:#8a8a8a;--mark:#3d3600}
 .wire{--paper:#161616!important;--ink:#eee!important;--quiet:#a8a8a8!important;--server:#8cc4ff!important;
 --client:#ffb48a!important}}
-@media print{#panel{display:none}#stage{padding:0}.row.later{visibility:visible}.row.now .hit{fill:none}
+@media print{#panel{display:none}#stage{padding:0}.row.later{visibility:visible}.row .hit{fill:none!important}
 :root{--back:#fff;--front:#111}.wire{--paper:#fff!important;--ink:#000!important;--quiet:#333!important;
 --server:#000!important;--client:#000!important}}
 </style>
@@ -281,7 +296,11 @@ const texts = rows.map((row) => {
     return title.textContent;
 });
 let now = -1; // the row that was stepped to; -1: all are shown
-function tell(i) { about.textContent = texts[i]; about.scrollTop = 0; }
+function tell(i) {
+    about.textContent = texts[i];
+    about.classList.toggle('table', rows[i].classList.contains('arrow'));
+    about.scrollTop = 0;
+}
 function go(to) {
     now = Math.max(-1, Math.min(rows.length - 1, to));
     rows.forEach((row, i) => {
