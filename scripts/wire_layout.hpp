@@ -224,7 +224,9 @@ inline std::string cell_text(const Diagram& diagram, const Cell& cell, std::size
     if (!cell.begins) return cut(who + "  " + event.name + " " + result, most);
     const std::string end = result.empty() ? "" : " " + result;
     const std::size_t used = who.size() + end.size();
-    return cut(who + abridged(event.text, most > used ? most - used : 0) + end, most);
+    const std::string& text = event.text;
+    return cut(who + abridged(text.starts_with("::") ? text.substr(2) : text, most > used ? most - used : 0) + end,
+               most);
 }
 
 /// Milliseconds since the first event, in at most seven columns.
