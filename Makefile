@@ -117,7 +117,8 @@ compile_commands.json: $(BUILD)/flags Makefile $(SOURCES)
 .PHONY: help demo test fuzz bench bench-build format check lint check-macos clean
 help:
 	@echo 'make                        all programs, into build/'
-	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line)'
+	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line;'
+	@echo '                            WIRE=1: at the end, the diagram of the TCP pair)'
 	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
@@ -131,7 +132,7 @@ help:
 	@echo 'make clean                  removes build/'
 
 demo: programs
-	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(PAIR)
+	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(if $(WIRE),--wire) $(PAIR)
 
 # Several parts at a time, since most tests wait most of the time; each part's output stays together.
 PARTS := faults lessons websocket tcp udp others
