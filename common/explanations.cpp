@@ -101,10 +101,12 @@ constexpr std::array explanations{
         "setsockopt",
         "changes an option of the socket, at a level: SOL_SOCKET for all kinds, IPPROTO_TCP and others for one. "
         "SO_REUSEADDR lets a server bind while old connections of its port are in TIME_WAIT; SO_RCVTIMEO limits how "
-        "long recv() waits.",
+        "long recv() waits; SO_BROADCAST allows to send to everybody, and IP_ADD_MEMBERSHIP or IPV6_JOIN_GROUP joins a "
+        "group.",
         "소켓의 옵션을 바꿉니다. 수준이 있습니다: SOL_SOCKET은 모든 소켓, IPPROTO_TCP 등은 그 프로토콜. SO_REUSEADDR는 "
         "예전 연결이 TIME_WAIT에 "
-        "있어도 bind하게 하고, SO_RCVTIMEO는 recv()가 기다리는 시간을 제한합니다."},
+        "있어도 bind하게 하고, SO_RCVTIMEO는 recv()가 기다리는 시간을 제한합니다. SO_BROADCAST는 모두에게 보내도록 "
+        "허락하고, IP_ADD_MEMBERSHIP과 IPV6_JOIN_GROUP은 그룹에 들어갑니다."},
     Explanation{
         "getsockopt",
         "reads an option of the socket. SO_ERROR tells how a non-blocking connect() ended, TCP_INFO what the kernel "
@@ -129,6 +131,12 @@ constexpr std::array explanations{
         "getnameinfo",
         "is the way back: from a socket address to a host name and a service, or with NI_NUMERICHOST to the digits.",
         "반대 방향입니다. 소켓 주소를 호스트 이름과 서비스로, NI_NUMERICHOST를 주면 숫자로 바꿉니다."},
+    Explanation{
+        "getifaddrs",
+        "lists the network interfaces of this machine, each with its addresses: the loopback, an Ethernet card, "
+        "a tunnel. Groups are joined on one of them (getifaddrs(3)).",
+        "이 기계의 네트워크 인터페이스와 그 주소들(루프백, 이더넷 카드, 터널)을 늘어놓습니다. 그룹에는 그 가운데 "
+        "하나에서 들어갑니다(getifaddrs(3))."},
     Explanation{"poll",
                 "waits until one of several descriptors is ready: POLLIN, a read would not block (data, end or a new "
                 "connection); POLLOUT, a write would not. It returns how many are, 0 if the time ran out.",

@@ -43,16 +43,18 @@ int stop_descriptor() {
 }
 
 void announce_ready(int socket) {
+    const Address address = local_address(socket);
+    announce_ready(address.text(), !address.is_loopback());
+}
+
+void announce_ready(const std::string& address, bool can_be_reached) {
     struct sigaction action {};
     action.sa_handler = end_process;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
 
-    const Address address = local_address(socket);
-    if (!address.is_loopback()) {
-        fmt::print(stderr, "{} can be reached from other machines, by anybody\n", address.text());
-    }
-    fmt::print("listening on {}\n", address.text());
+    if (can_be_reached) fmt::print(stderr, "{} can be reached from other machines, by anybody\n", address);
+    fmt::print("listening on {}\n", address);
     std::fflush(stdout);
 }
 

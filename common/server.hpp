@@ -3,10 +3,15 @@
 
 #include "common/call.hpp"
 
+#include <string>
+
 /// Prints "listening on ADDRESS" on standard output, flushed: from here on clients can connect. Says on standard
 /// error if machines other than this one can reach it, too. From now on SIGINT and SIGTERM end the process with
 /// status 0: clients are told by the kernel, which closes every descriptor.
 void announce_ready(int socket);
+
+/// The same for what has more to say of its address than the kernel does.
+void announce_ready(const std::string& address, bool can_be_reached);
 
 /// For servers that have something to do before they end: call it after announce_ready(). SIGINT and SIGTERM then make
 /// the descriptor that it returns readable and do nothing else; a second one ends the process at once.

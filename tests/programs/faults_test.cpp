@@ -45,6 +45,8 @@ struct Row {
 const std::vector<std::string> few{"EIO", "EINTR"};
 const Process::Command impatient{"--timeout", "100", "--tries", "3"};
 
+const Process::Command few_probes{"--count", "3", "--interval", "1", "--settle", "1", "--timeout", "100"};
+
 const Process::Command one_request{"--requests", "1", "--brief", "--patience", "5"};
 
 std::vector<Row> rows() {
@@ -174,6 +176,13 @@ std::vector<Row> rows() {
          " bytes in ",
          "",
          few},
+        {.program = "udp/broadcast_receiver", .role = Role::server, .peer = "udp/broadcast_sender", .sign = " bytes to "},
+        {"udp/broadcast_sender", Role::client, "udp/broadcast_receiver"},
+        {.program = "udp/multicast_receiver", .role = Role::server, .peer = "udp/multicast_sender", .sign = " bytes to "},
+        {"udp/multicast_sender", Role::client, "udp/multicast_receiver"},
+        {.program = "udp/chat", .role = Role::server, .peer = "udp/chat", .sign = "* goodbye", .errors = few},
+        {"udp/probe_receiver", Role::server, "udp/probe_sender", {}, few_probes, "", " received, 0 lost", "", few},
+        {"udp/probe_sender", Role::client, "udp/probe_receiver", few_probes, {}, "", " received, ", "", few},
         {"unix/echo_server", Role::server, "unix/echo_client"},
         {"unix/echo_client", Role::client, "unix/echo_server"},
         {"unix/datagram_server", Role::server, "unix/datagram_client", {}, {"--timeout", "1"}},

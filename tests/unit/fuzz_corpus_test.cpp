@@ -13,7 +13,9 @@ int fuzz_client_handshake(const std::uint8_t* data, std::size_t size);
 int fuzz_deflate(const std::uint8_t* data, std::size_t size);
 int fuzz_event_stream(const std::uint8_t* data, std::size_t size);
 int fuzz_extensions(const std::uint8_t* data, std::size_t size);
+int fuzz_group_chat(const std::uint8_t* data, std::size_t size);
 int fuzz_http_response(const std::uint8_t* data, std::size_t size);
+int fuzz_probe(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
 int fuzz_tftp(const std::uint8_t* data, std::size_t size);
@@ -35,7 +37,9 @@ const std::vector<Target> targets = {
     {"deflate", fuzz_deflate},
     {"event_stream", fuzz_event_stream},
     {"extensions", fuzz_extensions},
+    {"group_chat", fuzz_group_chat},
     {"http_response", fuzz_http_response},
+    {"probe", fuzz_probe},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},
     {"tftp", fuzz_tftp},
