@@ -45,17 +45,19 @@ constexpr std::array explanations{
     Explanation{
         "send",
         "copies bytes into the socket's send buffer and returns how many it took, which may be fewer than offered. "
-        "They have not arrived then, perhaps not even left. With a full buffer it waits.",
+        "They have not arrived then, perhaps not even left. With a full buffer it waits. A datagram is taken whole or "
+        "not at all.",
         "바이트를 소켓의 송신 버퍼에 복사하고 몇 바이트를 받았는지 돌려줍니다. 준 것보다 적을 수 있습니다. 그때 도착한 "
         "것은 아니며 떠나지도 "
-        "않았을 수 있습니다. 버퍼가 가득하면 기다립니다."},
+        "않았을 수 있습니다. 버퍼가 가득하면 기다립니다. 데이터그램은 통째로 받거나 아예 받지 않습니다."},
     Explanation{
         "recv",
         "copies bytes that have arrived out of the receive buffer: at most as many as asked for, often fewer. With "
-        "none there it waits. On a stream, 0 means that the peer has sent all that it will send (its FIN came).",
+        "none there it waits. On a stream, 0 means that the peer has sent all that it will send (its FIN came). Of a "
+        "datagram, what there is no room for is lost.",
         "도착한 바이트를 수신 버퍼에서 꺼냅니다. 달라고 한 만큼까지, 흔히 더 적게 줍니다. 없으면 기다립니다. "
         "스트림에서 0은 상대가 보낼 것을 다 "
-        "보냈다(FIN이 왔다)는 뜻입니다."},
+        "보냈다(FIN이 왔다)는 뜻입니다. 데이터그램은 자리가 모자라면 나머지가 버려집니다."},
     Explanation{"sendto",
                 "sends one datagram to the address given with it, whole or not at all. On UDP nothing tells whether it "
                 "arrived. An unbound socket is given a port by the kernel at its first sendto().",

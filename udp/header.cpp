@@ -251,7 +251,7 @@ int main(int argc, char** argv) try {
                   {"destination", "HOST:PORT", "who is to receive it", &to},
                   {"payload", "TEXT", "what it carries", &payload},
 #ifdef __linux__
-                  {"capture", nullptr, "send it, and look at the kernel's own checksum (root, see above)", &capture}
+                  {"capture", nullptr, "send it, and look at the kernel's own checksum (takes root)", &capture}
 #endif
          }});
     const Address source = resolve_target(from, "--source", SOCK_DGRAM).front();
