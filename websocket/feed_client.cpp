@@ -291,8 +291,9 @@ void listen_to_feed(std::vector<Listener>& listeners, const Settings& settings, 
             if (!one.asked || !wants_more) wake = std::min(wake, one.due);
         }
         if (done) return;
-        const auto wait = std::chrono::ceil<Milliseconds>(wake - Clock::now()).count();
-        CALL(poll(watched.data(), watched.size(), static_cast<int>(std::clamp<long>(wait, 0, 60'000))));
+        const auto left = std::chrono::ceil<Milliseconds>(wake - Clock::now()).count();
+        const int wait = static_cast<int>(std::clamp<long>(left, 0, 60'000));
+        CALL(poll(watched.data(), watched.size(), wait));
         if (watched[0].revents != 0) return;
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             Listener& one = listeners[i];
