@@ -29,7 +29,8 @@ endif
 # ---- What there is
 
 # Programs that only one system can run say so in their name, and are left out on the others.
-LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp)
+LINUX_ONLY := $(wildcard $(CHAPTERS:%=%/epoll_*.cpp) $(CHAPTERS:%=%/abstract_*.cpp) tcp/sniffer.cpp \
+  udp/traceroute.cpp)
 BSD_ONLY := $(wildcard $(CHAPTERS:%=%/kqueue_*.cpp))
 FOREIGN := $(if $(filter Linux,$(SYSTEM)),$(BSD_ONLY),$(LINUX_ONLY))
 

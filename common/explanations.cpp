@@ -81,10 +81,21 @@ constexpr std::array explanations{
     Explanation{
         "recvmsg",
         "is recv() into several buffers, with the sender's address, ancillary data and flags: MSG_TRUNC says that "
-        "data was cut off, MSG_CTRUNC that ancillary data was.",
+        "data was cut off, MSG_CTRUNC that ancillary data was. With MSG_ERRQUEUE it takes from the queue of errors "
+        "instead (Linux, IP_RECVERR): what ICMP said about a datagram of this socket, and the datagram.",
         "여러 버퍼로 받는 recv()이며, 보낸 쪽 주소와 보조 데이터, 플래그도 줍니다. MSG_TRUNC는 데이터가, MSG_CTRUNC는 "
-        "보조 데이터가 잘렸다는 "
-        "뜻입니다."},
+        "보조 데이터가 잘렸다는 뜻입니다. MSG_ERRQUEUE를 주면 오류 큐에서 꺼냅니다(Linux, IP_RECVERR). 이 소켓이 보낸 "
+        "데이터그램에 대해 ICMP가 알려 온 것과 그 데이터그램입니다."},
+    Explanation{"sendmmsg",
+                "is many sendmsg() in one call (Linux): each datagram has its own address and buffers. It returns how "
+                "many were sent; an error is returned only if the first was not.",
+                "sendmsg() 여러 번을 호출 하나로 합니다(Linux). 데이터그램마다 주소와 버퍼가 따로 있습니다. 보낸 수를 "
+                "돌려주며, 첫 번째부터 보내지 못했을 때만 오류가 됩니다."},
+    Explanation{"recvmmsg",
+                "is many recvmsg() in one call (Linux): it takes as many datagrams as wait, at most so many, and "
+                "returns how many. With MSG_WAITFORONE it waits for the first alone.",
+                "recvmsg() 여러 번을 호출 하나로 합니다(Linux). 기다리고 있는 데이터그램을 정해진 수까지 꺼내고 그 수를 "
+                "돌려줍니다. MSG_WAITFORONE을 주면 첫 번째만 기다립니다."},
     Explanation{
         "shutdown",
         "ends one direction of a connection, or both, for every process that holds it. SHUT_WR sends FIN behind the "

@@ -160,6 +160,25 @@ std::string unix_state(int fd, bool bound, bool connected) {
     return "connected";
 }
 
+/// Of a datagram or raw socket. Where the kernel doesn't tell (macOS), of almost all of them.
+std::string protocol_name(int fd) {
+#ifdef SO_PROTOCOL
+    switch (const int protocol = socket_option(fd, SOL_SOCKET, SO_PROTOCOL)) {
+        case IPPROTO_UDP:
+            break;
+        case IPPROTO_ICMP:
+            return "ICMP";
+        case IPPROTO_ICMPV6:
+            return "ICMPv6";
+        default:
+            return fmt::format("IP protocol {}", protocol);
+    }
+#else
+    (void)fd;
+#endif
+    return "UDP";
+}
+
 SocketState describe(int fd, std::uint64_t id) {
     SocketState socket;
     socket.fd = fd;
@@ -176,8 +195,12 @@ SocketState describe(int fd, std::uint64_t id) {
         socket.kind = "TCP";
         describe_tcp(fd, socket);
         if (!socket.peer.empty()) socket.pair = pair_of(local, peer);
+    } else if (internet && type == SOCK_RAW) {
+        socket.kind = "raw " + protocol_name(fd);
+        socket.local = "";  // what getsockname() has for its port is the protocol's number
+        socket.state = "open";
     } else if (internet && type == SOCK_DGRAM) {
-        socket.kind = "UDP";
+        socket.kind = protocol_name(fd);
         socket.state = !socket.peer.empty() ? "connected" : socket.local.empty() ? "unbound" : "bound";
     } else if (family == AF_UNIX) {
         socket.kind = type == SOCK_STREAM ? "Unix stream" : type == SOCK_DGRAM ? "Unix datagram" : "Unix seqpacket";
