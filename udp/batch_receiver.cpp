@@ -132,9 +132,8 @@ private:
 #endif
 
     void count_call() {
-        if (!run_) return;
-        ++run_->report.calls;
-        run_->last = Clock::now();
+        now_ = Clock::now();
+        if (run_) ++run_->report.calls;
     }
 
     void take(std::string_view datagram, const Address& sender) {
@@ -149,7 +148,8 @@ private:
     void take_data(std::string_view datagram, const batch::Header& header) {
         if (!run_ || header.run != run_->hello.run || run_->is_told) return;
         batch::Report& report = run_->report;
-        if (!run_->first) run_->first = run_->last;
+        run_->last = now_;
+        if (!run_->first) run_->first = now_;
         report.nanoseconds = static_cast<std::uint64_t>(std::chrono::nanoseconds(run_->last - *run_->first).count());
         if (header.number >= run_->seen.size() || !batch::is_intact(datagram, header)) {
             ++report.damaged;
@@ -166,7 +166,7 @@ private:
         if (hello.number > batch::most_datagrams) return;
         const bool is_new = !run_ || run_->hello.run != hello.run;
         if (is_new) {
-            if (run_ && !run_->is_told && Clock::now() - run_->last < std::chrono::milliseconds(idle_)) return;
+            if (run_ && !run_->is_told && now_ - run_->last < std::chrono::milliseconds(idle_)) return;
             if (run_ && !run_->is_told) tell("; its sender is gone", run_->seen.size());
             set_way(always_.value_or(batch::has_all_ways ? hello.way : Way::single));
             run_ = Run{hello, std::vector<bool>(hello.number)};
@@ -213,6 +213,7 @@ private:
     Way way_ = Way::single;
     std::optional<Run> run_;
     std::vector<char> room_ = std::vector<char>(65536);
+    Clock::time_point now_{};  // when the last call returned
     bool has_had_enough_ = false;
 };
 

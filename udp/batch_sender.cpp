@@ -178,6 +178,7 @@ double microseconds(double per_second) { return per_second > 0 ? 1e6 / per_secon
 void print_heading() {
     fmt::print("{:8} {:>10} {:>9} {:>11} {:>8} {:>7} {:>10} {:>9} {:>9} {:>8} {:>7}\n", "way", "sent", "calls",
                "each/s", "CPU us", "ratio", "arrived", "lost", "calls", "CPU us", "ratio");
+    std::fflush(stdout);
 }
 
 /// The ratios say how many datagrams a second of CPU time is good for, compared to the first row.

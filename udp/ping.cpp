@@ -78,7 +78,8 @@ struct Tally {
 std::string allowed_groups() {
     std::ifstream file("/proc/sys/net/ipv4/ping_group_range");
     long first = 0, last = 0;
-    return file >> first >> last ? fmt::format("{} to {}", first, last) : "";
+    if (!(file >> first >> last)) return "";
+    return first > last ? "no group" : fmt::format("groups {} to {}", first, last);
 }
 
 IcmpSocket open_socket(const Address& host, const std::string& wanted) {
@@ -93,13 +94,12 @@ IcmpSocket open_socket(const Address& host, const std::string& wanted) {
             endpoint.gives_header = !is_linux && endpoint.version == 4;
             if (!is_linux) endpoint.id = static_cast<std::uint16_t>(std::random_device()());
             const std::string groups = allowed_groups();
-            fmt::print(
-                "a datagram socket{}\n",
-                groups.empty() ? "" : ", since a group of this process is in net.ipv4.ping_group_range: " + groups);
+            fmt::print("a datagram socket{}\n",
+                       groups.empty() ? "" : ", since net.ipv4.ping_group_range allows " + groups);
             return endpoint;
         }
         refused = fmt::format("no datagram socket ({}{})", error_name(errno),
-                              errno == EACCES ? "; net.ipv4.ping_group_range allows groups " + allowed_groups() : "");
+                              errno == EACCES ? "; net.ipv4.ping_group_range allows " + allowed_groups() : "");
     }
     if (wanted != "datagram") {
         endpoint.fd = TRY(socket(host.family(), SOCK_RAW, protocol));

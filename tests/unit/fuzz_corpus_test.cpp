@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+int fuzz_batch(const std::uint8_t* data, std::size_t size);
 int fuzz_chat_message(const std::uint8_t* data, std::size_t size);
 int fuzz_client_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_client_handshake(const std::uint8_t* data, std::size_t size);
@@ -15,6 +16,8 @@ int fuzz_event_stream(const std::uint8_t* data, std::size_t size);
 int fuzz_extensions(const std::uint8_t* data, std::size_t size);
 int fuzz_group_chat(const std::uint8_t* data, std::size_t size);
 int fuzz_http_response(const std::uint8_t* data, std::size_t size);
+int fuzz_icmp(const std::uint8_t* data, std::size_t size);
+int fuzz_icmp_errors(const std::uint8_t* data, std::size_t size);
 int fuzz_probe(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
@@ -31,6 +34,7 @@ struct Target {
 };
 
 const std::vector<Target> targets = {
+    {"batch", fuzz_batch},
     {"chat_message", fuzz_chat_message},
     {"client_connection", fuzz_client_connection},
     {"client_handshake", fuzz_client_handshake},
@@ -39,6 +43,8 @@ const std::vector<Target> targets = {
     {"extensions", fuzz_extensions},
     {"group_chat", fuzz_group_chat},
     {"http_response", fuzz_http_response},
+    {"icmp", fuzz_icmp},
+    {"icmp_errors", fuzz_icmp_errors},
     {"probe", fuzz_probe},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},
