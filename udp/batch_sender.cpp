@@ -176,6 +176,7 @@ Result run(const Settings& settings, int endpoint, const Address& to, Way way) {
 double microseconds(double per_second) { return per_second > 0 ? 1e6 / per_second : 0; }
 
 void print_heading() {
+    fmt::print("{:8}     sender {:>49}\n", "", "receiver");
     fmt::print("{:8} {:>10} {:>9} {:>11} {:>8} {:>7} {:>10} {:>9} {:>9} {:>8} {:>7}\n", "way", "sent", "calls",
                "each/s", "CPU us", "ratio", "arrived", "lost", "calls", "CPU us", "ratio");
     std::fflush(stdout);
