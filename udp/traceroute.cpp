@@ -193,7 +193,7 @@ private:
     }
 
     std::string name_of(const Address& address) const {
-        const std::string digits = icmp::host_text(address);
+        std::string digits = icmp::host_text(address);
         char name[NI_MAXHOST];
         if (!settings_.names ||
             TRY(getnameinfo(address.get(), address.length(), name, sizeof name, nullptr, 0, NI_NAMEREQD)) != 0)
@@ -241,7 +241,8 @@ int main(int argc, char** argv) try {
                             {"hops", "N", "the last", &settings.hops, 1, 255},
                             {"probes", "N", "datagrams for each hop", &settings.probes, 1, 10},
                             {"size", "BYTES", "of data, in each", &settings.size, 0, 65507},
-                            {"port", "PORT", "the first port; each datagram goes to another", &settings.port, 1, 62000},
+                            {"first-port", "PORT", "each datagram goes to another port, from this one on",
+                             &settings.port, 1, 62000},
                             {"timeout", "MS", "wait so long for the answers of a hop", &settings.timeout, 1, 60000},
                             {"names", nullptr, "look up the routers' names, too", &settings.names}}});
     if (settings.first > settings.hops) throw UsageError("--first: expected no more than --hops");
