@@ -140,20 +140,41 @@ int open_packet_socket() {
     return fd;
 }
 
-/// The UDP datagram in an IP packet, if it is from and for these addresses; else nothing.
+/// The UDP datagram in an IP packet, or the first fragment of one, if it is from and for these addresses; else nothing.
 std::optional<std::string_view> find_datagram(std::string_view packet, const Address& source,
                                               const Address& destination) {
-    const bool four = source.family() == AF_INET;
-    if (packet.size() < (four ? 20 : 40)) return {};
-    const auto first = static_cast<std::uint8_t>(packet[0]);
-    const size_t header = four ? 4U * (first & 0xFU) : 40;
-    if (first >> 4U != (four ? 4 : 6) || packet.size() < header + udp::header_size) return {};
-    const size_t addresses = four ? 12 : 8, protocol = four ? 9 : 6;
-    const std::string ours = std::string(udp::bytes_of(source)) + std::string(udp::bytes_of(destination));
-    if (packet[protocol] != IPPROTO_UDP || packet.compare(addresses, ours.size(), ours) != 0) return {};
-    const std::string_view datagram = packet.substr(header);
+    FieldReader ip(packet);
+    const std::uint8_t first = ip.u8();
+    unsigned protocol = 0, fragment = 0;
+    size_t options = 0;  // bytes between the addresses and the next header
+    if (source.family() == AF_INET && first >> 4U == 4) {
+        ip.bytes(5);
+        fragment = ip.u16() & 0x1FFFU;  // its place in the whole
+        ip.u8();
+        protocol = ip.u8();
+        ip.bytes(2);
+        options = 4U * (first & 0xFU) - 20;
+    } else if (source.family() == AF_INET6 && first >> 4U == 6) {
+        ip.bytes(5);
+        protocol = ip.u8();
+        ip.bytes(1);
+    } else {
+        return {};
+    }
+    const size_t size = udp::bytes_of(source).size();
+    if (ip.bytes(size) != udp::bytes_of(source) || ip.bytes(size) != udp::bytes_of(destination)) return {};
+    ip.bytes(options);
+    if (source.family() == AF_INET6 && protocol == IPPROTO_FRAGMENT) {
+        protocol = ip.u8();
+        ip.u8();
+        fragment = ip.u16() >> 3U;
+        ip.u32();
+    }
+    const std::string_view datagram = ip.rest();
     FieldReader in(datagram);
-    if (in.u16() != udp::port_of(source) || in.u16() != udp::port_of(destination)) return {};
+    const bool ours = in.u16() == udp::port_of(source) && in.u16() == udp::port_of(destination);
+    in.u32();
+    if (protocol != IPPROTO_UDP || fragment != 0 || !ours || !ip.whole() || !in.whole()) return {};
     return datagram;
 }
 
@@ -165,7 +186,7 @@ Sight see(int packets, const Address& source, const Address& destination) {
     for (;;) {
         const auto left = duration_cast<milliseconds>(deadline - steady_clock::now()).count();
         if (left <= 0 || !wait_until_readable(packets, left)) {
-            throw std::runtime_error("--capture: the datagram was not seen (if it is large, it left in fragments)");
+            throw std::runtime_error("--capture: the datagram was not seen");
         }
         sockaddr_ll from{};
         iovec piece{room.data(), room.size()};
