@@ -22,6 +22,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <random>
@@ -115,6 +116,7 @@ private:
     void look_at_the_clock();
     void lose(const std::string& why);
     void end();
+    std::string describe(int error) const;
     bool has_said_all() const { return !more_input_ && pending_.empty() && was_inside_; }
     bool is_joined() const { return link_ && link_->joined; }
     Clock::time_point deadline() const;
@@ -126,7 +128,8 @@ private:
     std::size_t next_address_ = 0;
     std::optional<Link> link_;
     Clock::time_point next_try_ = Clock::now();
-    long failures_ = 0;        // since we were in a room
+    long failures_ = 0;  // since we were in a room
+    bool has_just_joined_ = false;
     bool was_inside_ = false;  // once at least
     bool is_over_ = false;
 
@@ -180,7 +183,7 @@ void ChatClient::connect_next() {
         link_->fd = CALL(socket(address.family(), SOCK_STREAM, 0));
         CALL(fcntl(link_->fd, F_SETFL, O_NONBLOCK));
         if (TRY(connect(link_->fd, address.get(), address.length())) == -1 && errno != EINPROGRESS)
-            return lose(describe_error(errno));
+            return lose(describe(errno));
     } catch (const SocketError& error) {
         lose(error.what());
     }
@@ -191,7 +194,7 @@ void ChatClient::finish_connecting() {
     int error = 0;
     socklen_t length = sizeof error;
     CALL(getsockopt(link_->fd, SOL_SOCKET, SO_ERROR, &error, &length));
-    if (error != 0) return lose(describe_error(error));
+    if (error != 0) return lose(describe(error));
     link_->connected = true;
     link_->heard = Clock::now();
     link_->output.append(link_->handshake.request());
@@ -261,6 +264,12 @@ void ChatClient::end() {
     if (link_) TRY(close(link_->fd));
     link_.reset();
     is_over_ = true;
+}
+
+/// What to do about it is only said the first time.
+std::string ChatClient::describe(int error) const {
+    if (!was_inside_) return describe_error(error);
+    return fmt::format("{} ({})", std::strerror(error), error_name(error));
 }
 
 /// Not yet, or not any more. The next try is the later the more have failed, and never at an exact time.
@@ -338,7 +347,7 @@ void ChatClient::take(std::string_view text) {
 
 void ChatClient::take_joined(const chat::Json& message) {
     const bool again = was_inside_ && failures_ > 0;
-    link_->joined = was_inside_ = true;
+    link_->joined = was_inside_ = has_just_joined_ = true;
     failures_ = 0;
     settings_.room = wished_room_;
     settings_.name = wished_name_;
@@ -375,6 +384,10 @@ void ChatClient::take_here(const chat::Json& message) {
     };
     here_ = names("here");
     members_ = chat::number_of(message, "members");
+    if (std::exchange(has_just_joined_, false)) {
+        tell(fmt::format("you are in {}; here: {}{}", shown(settings_.room), fmt::join(here_, ", "),
+                         here_.size() < members_ ? " ..." : ""));
+    }
     for (const std::string& name : names("come")) {
         if (name != settings_.name) tell(name + " has come");
     }
@@ -482,7 +495,7 @@ void ChatClient::converse() {
             }
         } catch (const SocketError& error) {
             if (!link_) throw;
-            lose(describe_error(error.code().value()));
+            lose(describe(error.code().value()));
         }
         if (is_over_) return;
         if (watched[1].revents != 0) take_input();

@@ -837,10 +837,9 @@ inline void WebServer::flush(Client& client) {
         if (!client.unsent.empty()) client.waited = true;
     }
     const bool drained = client.waited && client.unsent.empty();
-    if (drained) {
-        client.waited = false;
-        client.unsent.release();
-    }
+    if (drained) client.waited = false;
+    // What was needed once, for much, is not kept for each of ten thousand.
+    if (client.unsent.empty() && (drained || client.unsent.capacity() > 4096)) client.unsent.release();
     watch_as_needed(client);
     if (find(id) == nullptr) return;
     if (drained && handlers_.drained && client.phase != Phase::leaving) handlers_.drained(id);

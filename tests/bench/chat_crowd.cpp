@@ -42,7 +42,7 @@ using namespace websocket;
 using Clock = std::chrono::steady_clock;
 
 struct Settings {
-    long members = 1000, in_flight = 1, size = 20, seconds = 2, pid = 0;
+    long members = 1000, in_flight = 1, size = 20, seconds = 2, rounds = 1, pid = 0;
     bool floor = false;
 };
 
@@ -74,8 +74,11 @@ public:
         for (long i = 0; i < settings_.members; ++i)
             come(addresses, options, i);
     }
+    /// Waits until all have been told who is here, so that this is not measured, too.
+    void settle();
+    /// One measurement.
     void run();
-    void report();
+    void report() const;
 
 private:
     void come(const std::vector<Address>& addresses, const Options& options, long number);
@@ -92,8 +95,13 @@ private:
     std::vector<long> missing_;            // members that have not heard it
     std::size_t whole_ = 0;                // lines that all have heard
     std::vector<std::int32_t> latencies_;  // microseconds
-    double wall_ = 0, server_ = 0;
     std::size_t deliveries_ = 0;
+    bool settled_ = false;
+
+    struct Result {
+        double per_cpu_second = 0, per_second = 0;
+        std::int32_t p50 = 0, p99 = 0;
+    } best_;
 };
 
 /// Connects, and joins the room.
@@ -121,7 +129,8 @@ void Crowd::come(const std::vector<Address>& addresses, const Options& options, 
     auto& member = members_[static_cast<std::size_t>(fd)];
     member = std::make_unique<Member>(fd);
     if (speaker_ == nullptr) speaker_ = member.get();
-    member->peer.send(Opcode::text, chat::dump({{"join", "crowd"}, {"name", fmt::format("member{}", number)}}));
+    member->peer.send(Opcode::text, chat::dump({{"join", fmt::format("crowd{}", getpid())},
+                                                {"name", fmt::format("member{}", number)}}));
     send_all(fd, member->output.data(), member->output.size());
     member->output.clear();
     loop_.add(fd);
@@ -150,6 +159,8 @@ void Crowd::take_events(Member& member) {
     const auto now = Clock::now();
     while (const auto event = member.peer.next()) {
         if (event->opcode == Opcode::close) throw std::runtime_error("the server: " + member.peer.closing().reason);
+        if (&member == speaker_ && event->payload.starts_with("{\"here\":"))
+            settled_ = event->payload.find(fmt::format("\"members\":{},", settings_.members)) != std::string_view::npos;
         if (event->opcode != Opcode::text || !event->payload.starts_with("{\"line\":")) continue;
         const std::size_t line = member.heard++;
         const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now - said_.at(line)).count();
@@ -163,14 +174,26 @@ void Crowd::take_events(Member& member) {
     }
 }
 
+void Crowd::settle() {
+    for (;;) {
+        const auto ready = loop_.wait(settled_ ? 100 : 30'000);
+        if (ready.empty() && settled_) return;
+        if (ready.empty()) throw std::runtime_error("nobody is told who is here");
+        for (const EventLoop::Ready& one : ready)
+            receive(*members_[static_cast<std::size_t>(one.fd)]);
+    }
+}
+
 void Crowd::run() {
+    latencies_.clear();
+    deliveries_ = 0;
     const double before = cpu_time(settings_.pid);
     const auto began = Clock::now();
     const auto end = began + std::chrono::seconds(settings_.seconds);
     for (long i = 0; i < settings_.in_flight; ++i)
         say();
     while (whole_ < said_.size()) {
-        const auto ready = loop_.wait(10000);
+        const auto ready = loop_.wait(10'000);
         if (ready.empty()) throw std::runtime_error("the server has stopped delivering");
         for (const EventLoop::Ready& one : ready)
             receive(*members_[static_cast<std::size_t>(one.fd)]);
@@ -178,21 +201,22 @@ void Crowd::run() {
         while (Clock::now() < end && said_.size() < whole_ + in_flight)
             say();
     }
-    wall_ = std::chrono::duration<double>(Clock::now() - began).count();
-    server_ = cpu_time(settings_.pid) - before;
-}
-
-void Crowd::report() {
+    const double wall = std::chrono::duration<double>(Clock::now() - began).count();
+    const double server = cpu_time(settings_.pid) - before;
     std::sort(latencies_.begin(), latencies_.end());
     const auto percentile = [&](double part) {
         return latencies_[static_cast<std::size_t>(part * static_cast<double>(latencies_.size() - 1))];
     };
     const auto count = static_cast<double>(deliveries_);
-    fmt::print(R"({{"members": {}, "lines": {}, "deliveries": {}, "deliveries_per_second": {:.0f}, )"
+    const Result result{server > 0 ? count / server : 0, count / wall, percentile(0.5), percentile(0.99)};
+    if (result.per_cpu_second >= best_.per_cpu_second) best_ = result;
+}
+
+void Crowd::report() const {
+    fmt::print(R"({{"members": {}, "lines": {}, "deliveries_per_second": {:.0f}, )"
                R"("deliveries_per_cpu_second": {:.0f}, "p50_us": {}, "p99_us": {}}})"
                "\n",
-               settings_.members, said_.size(), deliveries_, count / wall_, server_ > 0 ? count / server_ : 0,
-               percentile(0.5), percentile(0.99));
+               settings_.members, said_.size(), best_.per_second, best_.per_cpu_second, best_.p50, best_.p99);
 }
 
 /// The other end of run_floor(): receives so many bytes on all of these connections together, and says so each time.
@@ -238,25 +262,34 @@ void run_floor(const Settings& settings) {
         members.push_back(CALL(accept(listener, nullptr, nullptr)));
         CALL(setsockopt(members.back(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
     }
-    const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-    const auto began = Clock::now();
-    double deliveries = 0;
-    long unanswered = 0;
-    do {
-        for (const int member : members)
-            send_all(member, frame.data(), frame.size());
-        deliveries += static_cast<double>(members.size());
-        char byte = 0;
-        if (++unanswered == settings.in_flight) {
+    double best = 0, best_wall = 0;
+    for (long round = 0; round < settings.rounds; ++round) {
+        const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+        const auto began = Clock::now();
+        double deliveries = 0;
+        long unanswered = 0;
+        do {
+            for (const int member : members)
+                send_all(member, frame.data(), frame.size());
+            deliveries += static_cast<double>(members.size());
+            char byte = 0;
+            if (++unanswered == settings.in_flight) {
+                CALL(read(told[0], &byte, 1));
+                --unanswered;
+            }
+        } while (Clock::now() < began + std::chrono::seconds(settings.seconds));
+        const double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before;
+        const double wall = std::chrono::duration<double>(Clock::now() - began).count();
+        for (char byte = 0; unanswered > 0; --unanswered)
             CALL(read(told[0], &byte, 1));
-            --unanswered;
+        if (deliveries / cpu > best) {
+            best = deliveries / cpu;
+            best_wall = deliveries / wall;
         }
-    } while (Clock::now() < began + std::chrono::seconds(settings.seconds));
-    const double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before;
-    const double wall = std::chrono::duration<double>(Clock::now() - began).count();
+    }
     fmt::print(R"({{"members": {}, "deliveries_per_second": {:.0f}, "deliveries_per_cpu_second": {:.0f}}})"
                "\n",
-               settings.members, deliveries / wall, deliveries / cpu);
+               settings.members, best_wall, best);
     CALL(kill(child, SIGKILL));
     CALL(waitpid(child, nullptr, 0));
 }
@@ -272,6 +305,7 @@ int main(int argc, char** argv) try {
                   {"in-flight", "N", "lines on their way", &settings.in_flight, 1, 1000},
                   {"size", "BYTES", "of a line", &settings.size, 1, 1000},
                   {"seconds", "S", "speak for so long", &settings.seconds, 1, 3600},
+                  {"rounds", "N", "so many times; the best is told", &settings.rounds, 1, 100},
                   {"pid", "PID", "the server's process, to tell its CPU time", &settings.pid, 0, 1 << 30},
                   {"floor", nullptr, "no server: send() the same bytes, and nothing else", &settings.floor}}});
     rlimit limit{};
@@ -282,7 +316,9 @@ int main(int argc, char** argv) try {
         run_floor(settings);
     } else {
         Crowd crowd(settings, options);
-        crowd.run();
+        crowd.settle();
+        for (long i = 0; i < settings.rounds; ++i)
+            crowd.run();
         crowd.report();
     }
 } catch (const std::exception& error) {
