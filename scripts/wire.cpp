@@ -45,10 +45,11 @@ std::string build_folder(const char* program) {
 
 /// What scripts/pairs says of it.
 void find_pair(const std::string& pair, Plan& plan) {
-    const std::string script = plan.root + "/scripts/pairs";
     const auto close_it = [](FILE* file) { pclose(file); };
-    const std::unique_ptr<FILE, decltype(close_it)> pairs(popen(("'" + script + "'").c_str(), "r"), close_it);
-    if (!pairs) throw std::runtime_error(fmt::format("{}: {}", script, describe_error(errno)));
+    const char* script = "exec \"${TWO_TERMINALS_ROOT:-.}\"/scripts/pairs";
+    // NOLINTNEXTLINE(cert-env33-c): nothing in it comes from outside
+    const std::unique_ptr<FILE, decltype(close_it)> pairs(popen(script, "r"), close_it);
+    if (!pairs) throw std::runtime_error("scripts/pairs: " + describe_error(errno));
     std::string all, names;
     std::array<char, 4096> piece{};
     for (std::size_t count; (count = fread(piece.data(), 1, piece.size(), pairs.get())) > 0;)
@@ -77,7 +78,7 @@ Outcome run(Plan& plan, const std::string& pcap) {
 
 /// The run's own events: what came when the server was already being ended is left out.
 Diagram weave_run(const std::string& pair, const std::string& server_log, const std::string& client_log,
-                  const std::string& capture, const Ports& ports, const std::string& fates, std::int64_t stopped) {
+                  const std::string& capture, const Ports& ports, const Outcome& outcome) {
     Diagram drawn;
     drawn.pair = pair;
     drawn.has_middle = ports.has_middle();
@@ -85,22 +86,22 @@ Diagram weave_run(const std::string& pair, const std::string& server_log, const 
     const Events server = read_log(server_log, Side::server), client = read_log(client_log, Side::client);
     std::vector<Events> sources{server, client};
     if (drawn.captured) {
-        Traffic traffic(ports);
+        Traffic traffic(ports, outcome.lost_every);
         Events packets;
         sniffer::PcapReader file(capture);
         while (std::optional<sniffer::Packet> packet = file.next()) {
             packet->number = packets.size() + 1;
             if (std::optional<Event> event = traffic.take(std::move(*packet))) packets.push_back(std::move(*event));
         }
-        add_fates(packets, fates);
+        add_fates(packets, outcome.fates);
         sources.insert(sources.begin(), std::move(packets));
     } else {
         sources.push_back(messages_of(server));
         sources.push_back(messages_of(client));
     }
-    if (stopped != 0) {
+    if (outcome.stopped != 0) {
         for (Events& source : sources)
-            std::erase_if(source, [&](const Event& event) { return event.time > stopped; });
+            std::erase_if(source, [&](const Event& event) { return event.time > outcome.stopped; });
     }
     drawn.events = weave(sources);
     return drawn;
@@ -171,7 +172,7 @@ int main(int argc, char** argv) try {
 
     if (!wishes.server_log.empty() || !wishes.client_log.empty()) {
         Diagram drawn = weave_run(pair, contents_of(wishes.server_log), contents_of(wishes.client_log), wishes.capture,
-                                  {default_port, default_port}, "", 0);
+                                  {default_port, default_port}, {});
         draw(drawn, wishes);
         return 0;
     }
@@ -202,7 +203,7 @@ int main(int argc, char** argv) try {
         const std::string capture = wishes.pcap.empty() ? folder / "capture.pcap" : wishes.pcap;
         const Outcome outcome = run(plan, capture);
         drawn = weave_run(pair, outcome.server_log, outcome.client_log, outcome.captured ? capture : "", outcome.ports,
-                          outcome.fates, outcome.stopped);
+                          outcome);
         drawn.notes = outcome.notes;
     }
     draw(drawn, wishes);

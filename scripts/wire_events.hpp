@@ -51,7 +51,7 @@ struct Event {
     std::vector<std::string> details;  ///< what is in it: "\"hello\\n\"", a WebSocket frame; what became of it
     std::string header;                ///< decoded, field by field
     bool again = false;                ///< a retransmission
-    bool dropped = false;              ///< it came no further than to the middle
+    bool dropped = false;              ///< it did not arrive
     std::optional<sniffer::Packet> packet;
 };
 
@@ -259,7 +259,9 @@ struct Ports {
 /// Makes arrows of packets: whose they are, which way they go, and what is said of them.
 class Traffic {
 public:
-    explicit Traffic(const Ports& ports) : ports_(ports) {}
+    /// lost_every: every so-manieth of TCP's packets did not arrive, counted from the first; 0: nothing is known of
+    /// that.
+    explicit Traffic(const Ports& ports, long lost_every = 0) : ports_(ports), lost_every_(lost_every) {}
 
     /// Nothing of a packet that belongs to neither side.
     std::optional<Event> take(sniffer::Packet packet) {
@@ -269,10 +271,12 @@ public:
         Event event;
         event.kind = Kind::packet;
         event.time = packet.time;
+        if (packet.tcp && lost_every_ > 0) event.dropped = ++segments_ % lost_every_ == 0;
         if (!find_way(packet, event)) return {};
         if (packet.tcp) describe_segment(packet, event);
         if (packet.udp) describe_datagram(packet, event);
         if (packet.icmp) event.label = icmp_label(*packet.icmp);
+        if (event.dropped) event.details.emplace_back("lost");
         for (const std::string& problem : packet.problems)
             event.details.push_back(problem);
         event.header = fields_text(packet);
@@ -360,6 +364,7 @@ private:
     }
 
     Ports ports_;
+    long lost_every_, segments_ = 0;
     sniffer::Connections connections_;
     std::set<End> clients_, middle_;
     std::map<std::tuple<std::string, unsigned, std::string, unsigned>, Stream> streams_;
@@ -424,20 +429,16 @@ inline Events messages_of(const Events& calls) {
         if (call->name == "send" || call->name == "sendto" || call->name == "sendmsg") {
             const std::string value = brief_result(result->text).substr(2);
             message.label = fmt::format("{} byte{}", value, value == "1" ? "" : "s");
-        } else if (datagrams) {
-            continue;
-        } else if (call->name == "connect") {
+        } else if (call->name == "connect" && !datagrams) {
             message.label = "connection";
             ended.erase(call->who);
-        } else if (call->name == "shutdown") {
+        } else if (call->name == "shutdown" && !datagrams) {
             message.label = "end";
             ended.insert(call->who);
-        } else if (call->name == "close" && was_connected && ended.erase(call->who) == 0) {
-            message.label = "end";
-        } else {
-            continue;
+        } else if (call->name == "close" && !datagrams && was_connected) {
+            if (ended.erase(call->who) == 0) message.label = "end";
         }
-        messages.push_back(std::move(message));
+        if (!message.label.empty()) messages.push_back(std::move(message));
     }
     return messages;
 }

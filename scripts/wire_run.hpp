@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -56,6 +57,7 @@ struct Outcome {
     std::string server_log, client_log, capture, fates;  ///< the contents; capture is a file's name
     bool captured = false;
     Ports ports;
+    long lost_every = 0;  ///< every so-manieth of TCP's packets was lost, counted from the first; 0: not known which
     std::int64_t stopped = 0;  ///< from then on the server is being ended by us: nanoseconds since 1970
     std::vector<std::string> notes;
 };
@@ -425,10 +427,11 @@ private:
     }
 
     /// Runs a tool of the system; its input is a text. False if it is not there or fails.
-    bool tool(const std::string& command, const std::string& input = "") {
-        const std::string file = folder_ / "tool.in";
-        std::ofstream(file) << input;
-        return std::system(fmt::format("{} <{} >/dev/null 2>&1", command, file).c_str()) == 0;  // NOLINT(cert-env33-c)
+    static bool tool(const std::string& command, const std::string& input = "") {
+        FILE* file = popen((command + " >/dev/null 2>&1").c_str(), "w");  // NOLINT(cert-env33-c): commands of ours
+        if (file == nullptr) return false;
+        std::fputs(input.c_str(), file);
+        return pclose(file) == 0;
     }
 
     /// --loss, --delay and --chunk: by the network itself where it can, else by trouble in the middle.
@@ -438,17 +441,20 @@ private:
         if (loss > 0 && tcp) {
             // tcp/trouble can't lose a segment: what it passes on are streams. The input hook can, behind the sniffer.
             // Every so-manieth is lost, in every run the same: not all that is sent again, too.
-            const std::string which = loss > 50 ? fmt::format("random mod 100 < {}", loss)
-                                                : fmt::format("inc mod {0} == {1}", 100 / loss, 100 / loss - 1);
+            const long every = loss > 50 ? 0 : 100 / loss;
+            const std::string which = every == 0 ? fmt::format("random mod 100 < {}", loss)
+                                                 : fmt::format("inc mod {} == {}", every, every - 1);
             const std::string rules = fmt::format(
                 "table inet wire {{ chain input {{ type filter hook input priority 0; meta l4proto tcp numgen {} drop; "
                 "}}; }}\n",
                 which);
-            const bool done = own_network_ && (tool("nft -f -", rules) || tool(netem(loss, std::exchange(delay, 0))));
-            if (!done)
+            if (own_network_ && tool("nft -f -", rules)) {
+                outcome_.lost_every = every;
+            } else if (!own_network_ || !tool(netem(loss, std::exchange(delay, 0)))) {
                 throw std::runtime_error(
                     "--loss: only the network can lose a segment; that takes a network of our own, and nft or a kernel "
                     "with netem (tc-netem(8))");
+            }
         }
         if (delay > 0 && own_network_ && tool(netem(0, delay))) delay = 0;
         wants_trouble_ = (loss > 0 && !tcp) || delay > 0 || plan_.chunk > 0;
@@ -569,11 +575,12 @@ private:
     void run_client() {
         Words words = with_folder(plan_.client);
         bool has_address = false;
-        for (std::string& word : words)
-            if (const std::size_t at = word.find("{server}"); at != std::string::npos) {
-                word.replace(at, 8, address_);
-                has_address = true;
-            }
+        for (std::string& word : words) {
+            const std::size_t at = word.find("{server}");
+            if (at == std::string::npos) continue;
+            word.replace(at, 8, address_);
+            has_address = true;
+        }
         if (plan_.chapter() == "unix") {
             words.insert(words.end(), {"--path", folder_ / "socket"});
         } else if (!has_address) {

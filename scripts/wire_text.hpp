@@ -119,7 +119,7 @@ private:
             const std::size_t lines = between - width_of(label) - 3;
             const std::size_t before = lines / 2;
             std::string middle = dashes(before) + " " + label + " " + dashes(lines - before);
-            middle = to_server ? "<" + middle : middle + ">";
+            middle = to_server ? head_of(event) + middle : middle + head_of(event);
             put(time, "", middle, "", row.busy);
         } else {
             draw_leg(time, event, to_server, row);
@@ -127,8 +127,7 @@ private:
         for (const std::string& detail : event.details) {
             std::string text = cut(plain(detail), between - 2);
             if (event.leg == Leg::whole) text = centred(text);
-            if (event.leg == Leg::of_client)
-                text = std::string(between - std::min(between, width_of(text)), ' ') + text;
+            if (event.leg == Leg::of_client) text.insert(0, between - std::min(between, width_of(text)), ' ');
             put("", "", text, "", row.busy);
         }
     }
@@ -143,11 +142,16 @@ private:
         return cut(plain(label), most);
     }
 
+    std::string head_of(const Event& event) const {
+        if (event.dropped) return style_.ascii ? "x" : "×";
+        return event.side == Side::client ? "<" : ">";
+    }
+
     /// Between one side and the middle: what it is above, and the arrow below.
     void draw_leg(const std::string& time, const Event& event, bool to_server, const Row& row) {
         const std::string label = label_text(event.label, between);
         const std::size_t left = between / 2, right = between - left - 1;  // of the middle's own column
-        const std::string head = event.dropped ? (style_.ascii ? "x" : "×") : to_server ? "<" : ">";
+        const std::string head = head_of(event);
         const bool of_client = event.leg == Leg::of_client;
         const std::string lines = dashes(of_client ? right : left);
         const std::string arrow = std::string(of_client ? left : 0, ' ') + (to_server ? head + lines : lines + head);

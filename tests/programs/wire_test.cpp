@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <regex>
 #include <unistd.h>
 
 namespace {
@@ -112,6 +113,18 @@ Story without_plain_acks(const Story& all) {
     return others;
 }
 
+/// What stands on the arrows of a diagram in a text: "SYN seq 0 win 65495"; without plain ACKs.
+Story arrows_in(const std::string& text) {
+    static const std::regex arrow("(?:┃|│)<?(?:─| )*([A-Z,]+ seq [a-z0-9 ]*[0-9])(?:─| )*>?(?:┃|│).*");
+    Story labels;
+    for (const std::string& line : lines_of(text)) {
+        std::smatch match;
+        if (std::regex_search(line, match, arrow) && !std::string(match[1]).starts_with("ACK "))
+            labels.push_back(match[1]);
+    }
+    return labels;
+}
+
 /// The processes that know of this folder: their command line names it.
 std::vector<std::string> processes_of(const std::string& folder) {
     std::vector<std::string> found;
@@ -162,6 +175,13 @@ TEST_CASE("wire: the TCP echo pair, call by call and segment by segment", "[prog
         const bool twice = std::string(part).starts_with("accept(") || part[0] == '"';
         CHECK(lines_with(run.text, part).size() == (twice ? 2 : 1));
     }
+    // And so does the diagram in README.md.
+    const std::string readme = read_file("README.md");
+    const std::size_t block = readme.find("$ scripts/wire tcp/echo -- hello\n");
+    REQUIRE(block != std::string::npos);
+    const Story shown = arrows_in(readme.substr(block, readme.find("```", block) - block));
+    CHECK(shown.size() == 6);
+    if (host == "127.0.0.1") CHECK(shown == arrows_in(run.text));
     for (const std::string& line : lines)
         CHECK(line.size() <= 130);  // bytes: the lines are three bytes each; columns are counted in the unit test
 }
@@ -327,6 +347,10 @@ TEST_CASE("wire: lost segments are sent again", "[programs][wire]") {
         if (event["kind"] == "packet" && event["retransmission"] == true) again.push_back(event["label"]);
     REQUIRE_FALSE(again.empty());
     CHECK(again.front() == "PSH,ACK seq 1 len 6 ack 1");
+    std::size_t count = 0;
+    for (const Json& event : run.json["events"])
+        if (event["kind"] == "packet") CHECK(event["dropped"] == (++count % 4 == 0));
+    CHECK(lines_with(process.out(), " lost").size() == count / 4);
     CHECK(lines_with(process.out(), "a retransmission").size() == again.size());
 }
 
