@@ -293,7 +293,7 @@ void listen_to_feed(std::vector<Listener>& listeners, const Settings& settings, 
         if (done) return;
         const auto left = std::chrono::ceil<Milliseconds>(wake - Clock::now()).count();
         const int wait = static_cast<int>(std::clamp<long>(left, 0, 60'000));
-        CALL(poll(watched.data(), watched.size(), wait));
+        CALL(poll(watched.data(), static_cast<nfds_t>(watched.size()), wait));
         if (watched[0].revents != 0) return;
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             Listener& one = listeners[i];

@@ -272,11 +272,14 @@ void Feed::release(Id id) {
 void Feed::begin_events(Id id, const HttpRequest& request) {
     const std::string* last = request.head.find("last-event-id");
     const std::string text = last != nullptr ? *last : query_value(request.query, "since").value_or("");
-    const std::string news = news_since(sse, since_of(text), !text.empty());
+    const Number since = since_of(text);
+    const std::string retry = fmt::format("retry: {}\n\n", settings_.retry);
+    if (request.head.first_line.starts_with("HEAD "))  // only asks what GET would get
+        return server_.begin_stream(id, {200, "text/event-stream", retry});
     fmt::print(stderr, "sse: {} comes{}\n", escaped(server_.address(id).text()),
                text.empty() ? "" : " back, after " + escaped(text));
     streams_.insert(id);
-    server_.begin_stream(id, {200, "text/event-stream", fmt::format("retry: {}\n\n{}", settings_.retry, news)});
+    server_.begin_stream(id, {200, "text/event-stream", retry + news_since(sse, since, !text.empty())});
 }
 
 void Feed::open(Id id) {

@@ -148,7 +148,7 @@ TEST_CASE("feed: the four ways cost what they must, and the counters are right",
         // A stream of events is just left: what the server says meanwhile nobody reads.
         if (way == "sse") {
             CHECK(one["received"] <= other["sent"]);
-            CHECK(one["received"] + 100 >= other["sent"]);
+            CHECK(one["received"] + 200 >= other["sent"]);
         } else {
             CHECK(one["received"] == other["sent"]);
             CHECK(one["updates"] == other["updates"]);
@@ -158,14 +158,14 @@ TEST_CASE("feed: the four ways cost what they must, and the counters are right",
     }
     CHECK(static_cast<double>(std::filesystem::file_size(up)) == sent);
     CHECK(static_cast<double>(std::filesystem::file_size(down)) >= received);
-    CHECK(static_cast<double>(std::filesystem::file_size(down)) <= received + 100);
+    CHECK(static_cast<double>(std::filesystem::file_size(down)) <= received + 200);
 
     for (size_t i = 0; i + 1 < ways.size(); ++i) {
         INFO(ways[i] << " and " << ways[i + 1]);
         CHECK(ours[ways[i]]["per update"] > ours[ways[i + 1]]["per update"]);
     }
     CHECK(ours["polling"]["requests"] > ours["polling"]["updates"]);
-    CHECK(ours["long-polling"]["requests"] == ours["long-polling"]["updates"]);
+    CHECK(ours["long-polling"]["requests"] <= ours["long-polling"]["updates"]);
     CHECK(ours["sse"]["requests"] == 1);
     CHECK(ours["websocket"]["requests"] == 1);
     for (const char* way : {"long-polling", "sse", "websocket"})
@@ -292,7 +292,7 @@ TEST_CASE("feed: the server begins again", "[programs][websocket][feed]") {
     const Server again = start_feed({"--every", "60000", "--port", port});
     for (auto& [way, client] : clients) {
         client->expect(Stream::err, way + ": the feed has begun again\n");
-        wait_until([&client = *client] { return told(client).back() == 1; }, "the first update of the new feed");
+        wait_until([&one = *client] { return told(one).back() == 1; }, "the first update of the new feed");
         CHECK(client->is_running());
     }
 }
@@ -335,6 +335,12 @@ TEST_CASE("feed: polls, and their answers", "[programs][websocket][feed]") {
     CHECK_THAT(ask(server, "/events", "Last-Event-ID: \x1b[2J\r\n").head, StartsWith("HTTP/1.1 400 "));
     CHECK_THAT(ask(server, "/events", "Last-Event-ID: abc\r\n").head, StartsWith("HTTP/1.1 400 "));
     CHECK_THAT(ask(server, "/nothing").head, StartsWith("HTTP/1.1 404 "));
+    // HEAD: what GET would get, without it; and nobody listens behind it.
+    Peer head = Peer::connected_to(server);
+    head.send("HEAD /events HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /poll HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK_THAT(read_head(head), ContainsSubstring("\r\nContent-Type: text/event-stream\r\n"));
+    CHECK_THAT(read_head(head), ContainsSubstring("\r\nContent-Length: 2"));
+    CHECK(command(server, "cut sse") == "0 cut");
     CHECK_THAT(ask(server, "/control").head, StartsWith("HTTP/1.1 404 "));
 }
 
