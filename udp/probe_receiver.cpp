@@ -163,6 +163,7 @@ void Receiver::summarize(const Sender& sender, const char* why) {
 }
 
 void Receiver::finish() {
+    if (isatty(STDOUT_FILENO) == 1) fmt::print("\n");  // behind the ^C
     for (const Sender& one : senders_)
         summarize(one, one.counter.ended() ? "" : ", and perhaps more to come");
     erase_line();

@@ -407,6 +407,7 @@ int Network::milliseconds_to_next() const {
 }
 
 void Network::summarize() const {
+    if (isatty(STDOUT_FILENO) == 1) fmt::print("\n");  // behind the ^C
     for (const Direction& one : directions_) {
         std::size_t under_way = one.held.size();
         for (const auto& [due, other] : on_way_)
