@@ -91,11 +91,12 @@ constexpr std::array explanations{
                 "many were sent; an error is returned only if the first was not.",
                 "sendmsg() 여러 번을 호출 하나로 합니다(Linux). 데이터그램마다 주소와 버퍼가 따로 있습니다. 보낸 수를 "
                 "돌려주며, 첫 번째부터 보내지 못했을 때만 오류가 됩니다."},
-    Explanation{"recvmmsg",
-                "is many recvmsg() in one call (Linux): it takes as many datagrams as wait, at most so many, and "
-                "returns how many. With MSG_WAITFORONE it waits for the first alone.",
-                "recvmsg() 여러 번을 호출 하나로 합니다(Linux). 기다리고 있는 데이터그램을 정해진 수까지 꺼내고 그 수를 "
-                "돌려줍니다. MSG_WAITFORONE을 주면 첫 번째만 기다립니다."},
+    Explanation{
+        "recvmmsg",
+        "is many recvmsg() in one call (Linux): it takes as many datagrams as wait, at most so many, and "
+        "returns how many. With MSG_WAITFORONE it waits for the first alone.",
+        "recvmsg() 여러 번을 호출 하나로 합니다(Linux). 기다리고 있는 데이터그램을 정해진 수까지 꺼내고 그 수를 "
+        "돌려줍니다. MSG_WAITFORONE을 주면 첫 번째만 기다립니다."},
     Explanation{
         "shutdown",
         "ends one direction of a connection, or both, for every process that holds it. SHUT_WR sends FIN behind the "

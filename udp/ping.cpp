@@ -49,6 +49,8 @@ constexpr bool is_linux = true;
 constexpr bool is_linux = false;
 #endif
 
+constexpr int most_at_a_time = 64;  // messages, before it is looked whether there is something else to do
+
 struct Settings {
     long count = 0, interval = 1000, size = 56, ttl = 64, timeout = 1000;
 };
@@ -217,7 +219,8 @@ public:
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(wake - Clock::now()).count();
             pollfd watched[]{{endpoint_.fd, POLLIN, 0}, {stop, POLLIN, 0}};
             CALL(poll(watched, 2, static_cast<int>(std::max<long>(static_cast<long>(left), 0))));
-            if (watched[1].revents != 0) return;
+            was_interrupted_ = watched[1].revents != 0;
+            if (was_interrupted_) return;
             if ((watched[0].revents & POLLERR) != 0) take_errors();
             if ((watched[0].revents & POLLIN) != 0) take_arrivals();
         }
@@ -225,6 +228,7 @@ public:
 
     void summarize() const {
         const Tally& all = tally_;
+        if (was_interrupted_ && isatty(STDOUT_FILENO) == 1) fmt::print("\n");  // behind the ^C
         const auto lost = all.sent - all.received;
         std::string text =
             fmt::format("{} sent, {} received, {:.4g}% lost", all.sent, all.received,
@@ -245,7 +249,8 @@ private:
     void send() {
         const auto sequence = static_cast<std::uint16_t>(++tally_.sent);
         const std::string request = icmp::echo_request(endpoint_.version, {endpoint_.id.value_or(0), sequence}, data_);
-        for (;;) {
+        int error = 0;
+        for (int attempt = 0; attempt < 10; ++attempt) {
             const auto now = Clock::now();
             if (TRY(sendto(endpoint_.fd, request.data(), request.size(), 0, host_.get(), host_.length())) != -1) {
                 probes_[sequence] = {now, Probe::waiting};
@@ -253,14 +258,12 @@ private:
                 return;
             }
             // The error of an earlier one may be told here, and then this one has not left yet.
-            const int error = errno;
-            if (error == EINTR || take_errors()) continue;
-            fmt::print("seq={}  not sent: {}\n", sequence, describe_error(error));
-            std::fflush(stdout);
-            probes_[sequence].state = Probe::failed;
-            ++tally_.errors;
-            return;
+            error = errno;
+            if (error != EINTR && !take_errors()) break;
         }
+        say(sequence, "not sent: " + describe_error(error));
+        probes_[sequence].state = Probe::failed;
+        ++tally_.errors;
     }
 
     Clock::time_point time_limit(std::uint16_t sequence) const {
@@ -281,7 +284,9 @@ private:
     }
 
     void take_arrivals() {
-        while (const auto arrival = next_arrival(endpoint_)) {
+        for (int i = 0; i < most_at_a_time; ++i) {
+            const auto arrival = next_arrival(endpoint_);
+            if (!arrival) return;
             std::string_view bytes = arrival->bytes;
             int ttl = arrival->ttl;
             if (endpoint_.gives_header) {
@@ -359,13 +364,15 @@ private:
     }
 
     void take_error(std::uint16_t sequence, unsigned type, unsigned code, std::uint32_t mtu, const Address& from) {
+        Probe& probe = probes_[sequence];
+        if (probe.state != Probe::waiting && probe.state != Probe::given_up) return;  // one for each is enough
+        probe.state = Probe::failed;
         const icmp::Meaning& meaning = icmp::meaning_of(endpoint_.version, type, code);
         std::string text = fmt::format("{}: {} (type {}, code {}): {}", icmp::host_text(from), meaning.name, type, code,
                                        meaning.because);
         if (mtu != 0) text += fmt::format("; at most {} bytes go through", mtu);
         say(sequence, text);
         ++tally_.errors;
-        if (probes_[sequence].state == Probe::waiting) probes_[sequence].state = Probe::failed;
     }
 
     static void say(std::uint16_t sequence, const std::string& text) {
@@ -380,6 +387,7 @@ private:
     std::vector<Probe> probes_;          // by sequence number, of which there are no more
     std::deque<std::uint16_t> waiting_;  // in the order in which they were sent
     Tally tally_;
+    bool was_interrupted_ = false;
 };
 
 }  // namespace

@@ -38,6 +38,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int most_at_a_time = 64;  // datagrams, before it is looked whether the time is over
+
 struct Settings {
     long first = 1, hops = 30, probes = 3, size = 32, port = 33434, timeout = 1000;
     bool names = false;
@@ -174,7 +176,7 @@ private:
 
     /// A datagram: somebody has this port after all, and answers. Also the end of the way.
     void take_answers() {
-        for (;;) {
+        for (int i = 0; i < most_at_a_time; ++i) {
             char datagram[64];
             Address sender;
             if (TRY(recvfrom(endpoint_, datagram, sizeof datagram, MSG_DONTWAIT, sender.out(), sender.out_length())) ==

@@ -40,9 +40,9 @@ while True:
     packet = receiver.recv(65535)
     packet = packet[(packet[0] & 15) * 4 :]
     kind, _, _, ident, number = struct.unpack("!BBHHH", packet[:8])
-    if kind != 8 or number in requests:
+    if kind != 8 or (ident, number) in requests:
         continue
-    data = requests[number] = packet[8:]
+    data = requests[ident, number] = packet[8:]
     right = message(0, 0, ident, number, data)
     if number == 1:
         for wrong in (
@@ -65,5 +65,5 @@ while True:
         say(sender, right)
         say(other, right)
     elif number == 3:
-        say(sender, message(0, 0, ident, 2, requests.get(2, b"")))
+        say(sender, message(0, 0, ident, 2, requests.get((ident, 2), b"")))
         say(sender, right)
