@@ -4,8 +4,8 @@
 //     build/udp/boundaries                      all scenes
 //     build/udp/boundaries --scene truncated    one of them; --help names them
 //
-// Its last scene is about the way: which size goes through uncut. Through a router, with a narrow link behind it:
-//     scripts/narrow_path build/udp/boundaries --scene path --to 10.7.2.1:7000
+// Its last scene is about the way: which size goes through uncut. Over three routers, with a narrow link behind them:
+//     scripts/hops build/udp/boundaries --scene path --to 10.0.4.2:7000
 // Try it with --trace, and with --host ::1: two limits are others.
 
 #ifdef __APPLE__
@@ -35,8 +35,8 @@
 namespace {
 
 Address here;                // this machine, at a port that the kernel picks
-std::optional<Address> far;  // --to: an echo server, for the scene that looks at the way there
-long patience = 1000;        // --timeout: milliseconds, for its answer
+std::optional<Address> far;  // --to: for the scene that looks at the way there
+long patience = 1000;        // --timeout: milliseconds, for an answer from there
 
 void tell(const std::string& what, const std::string& result) { fmt::print("  {:<49}{}\n", what, result); }
 
@@ -186,28 +186,36 @@ size_t path_mtu(const Way& way) {
     return static_cast<size_t>(mtu);
 }
 
-/// Who has complained about a datagram, and what about: the oldest entry of the socket's error queue. "" of none.
-std::string complaint(const Way& way) {
+/// That a datagram is lost, and who says so.
+struct Complaint {
+    int error = 0;  ///< an errno value; 0: nobody has complained
+    std::string text;
+};
+
+/// The oldest entry of the socket's error queue.
+Complaint next_complaint(const Way& way) {
     alignas(cmsghdr) std::array<char, 512> control{};
     msghdr message{};
     message.msg_control = control.data();
     message.msg_controllen = control.size();
-    if (TRY(recvmsg(way.fd, &message, MSG_ERRQUEUE)) == -1) return "";  // it never waits
+    if (TRY(recvmsg(way.fd, &message, MSG_ERRQUEUE)) == -1) return {};  // it never waits
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
         if (part->cmsg_level != way.names.level || part->cmsg_type != way.names.errors) continue;
         sock_extended_err error{};
         std::memcpy(&error, CMSG_DATA(part), sizeof error);
-        if (error.ee_origin == SO_EE_ORIGIN_LOCAL) return fmt::format("this kernel: at most {}", error.ee_info);
+        const auto number = static_cast<int>(error.ee_errno);
+        if (error.ee_origin == SO_EE_ORIGIN_LOCAL)
+            return {number, fmt::format("this kernel: at most {}", error.ee_info)};
         const char* icmp = error.ee_origin == SO_EE_ORIGIN_ICMP6 ? "ICMPv6" : "ICMP";
         const auto* offender = SO_EE_OFFENDER(reinterpret_cast<sock_extended_err*>(CMSG_DATA(part)));
         const socklen_t length = way.names.level == IPPROTO_IP ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
         std::string from = Address(offender, length).text();
         from.resize(from.rfind(':'));  // its port is 0: routers have none
-        return fmt::format("{} type {} code {} from {}: {}", icmp, error.ee_type, error.ee_code, from,
-                           error.ee_errno == EMSGSIZE ? fmt::format("at most {}", error.ee_info)
-                                                      : error_name(static_cast<int>(error.ee_errno)));
+        return {number,
+                fmt::format("{} type {} code {} from {}: {}", icmp, error.ee_type, error.ee_code, from,
+                            number == EMSGSIZE ? fmt::format("at most {}", error.ee_info) : error_name(number))};
     }
-    return "";
+    return {};
 }
 
 /// Sends so many bytes, and tells what becomes of them.
@@ -215,12 +223,14 @@ void try_size(const Way& way, size_t size) {
     const std::string payload(size, 'x');
     const std::string what = fmt::format("send({} bytes), with the headers {}", size, size + way.names.headers);
     const ssize_t sent = TRY(send(way.fd, payload.data(), payload.size(), 0));
-    if (sent == -1) return tell(what, fmt::format("{}  {}", outcome(sent), complaint(way)));
+    if (sent == -1) return tell(what, fmt::format("{}  {}", outcome(sent), next_complaint(way).text));
 
-    // Either it arrives, or a router complains. Or nobody ever says anything.
+    // Either it arrives, or somebody complains. Or nobody ever says anything.
     if (!wait_until_readable(way.receiver, patience)) return tell(what, fmt::format("= {}, and is lost", sent));
-    if (const std::string why = complaint(way); !why.empty()) {
-        return tell(what, fmt::format("= {}, and is lost\n  {:<49}{}", sent, "", why));
+    if (const Complaint complaint = next_complaint(way); complaint.error != 0) {
+        const bool arrived = complaint.error == ECONNREFUSED;  // who says that nobody has the port has got all of it
+        tell(what, fmt::format("= {}, and {}", sent, arrived ? "arrives where nobody has the port" : "is lost"));
+        return tell("", complaint.text);
     }
     std::string room(largest_payload(AF_INET6), '\0');
     const ssize_t received = TRY(recv(way.receiver, room.data(), room.size(), MSG_DONTWAIT));
@@ -322,7 +332,7 @@ int main(int argc, char** argv) try {
                    .more = {{"host", "HOST", "this machine's address or name to be at", &host},
                             {"scene", "NAME", help.c_str(), &wanted},
                             {"timeout", "MS", "how long that scene waits for what it sent", &patience, 1, 60000},
-                            {"to", "HOST:PORT", "a udp/echo_server; the scene path looks for the way there", &to}}});
+                            {"to", "HOST:PORT", "an address; the scene path looks for the way there", &to}}});
     const auto is_wanted = [&](const Scene& scene) { return !wanted || *wanted == scene.name; };
     if (std::none_of(scenes.begin(), scenes.end(), is_wanted)) {
         throw UsageError(fmt::format("--scene {}: expected {}", escaped(*wanted), help));

@@ -121,47 +121,65 @@ TEST_CASE("boundaries: loopback carries what UDP can send over IPv4, and not qui
     CHECK(six.back() == "send(65489 bytes), with the headers 65537 = 65489, and 65489 bytes arrive");
 }
 
-TEST_CASE("boundaries: a narrow link behind a router, and what its ICMP says", "[programs][udp]") {
-    for (const char* tool : {"unshare", "ip", "nstat", "sysctl"})
-        if (!has_tool(tool)) return;
-    Process probe({"scripts/narrow_path", "true"});
-    if (probe.wait() != Ending{0, 0}) return skip("no networks and mounts of our own here: " + probe.err());
-    const bool six = GENERATE(false, true);
-    // The counters are those of the kernel, of a network in which nothing else has happened.
-    const std::string counters =
-        six ? "Icmp6InPktTooBigs Ip6FragCreates Ip6FragOKs" : "IcmpInDestUnreachs IpFragCreates IpFragOKs";
-    const std::string script =
-        fmt::format("{} --scene path --to '{}' && nstat -asz {} | tail -n 3", program("udp/boundaries"),
-                    six ? "[fd07:2::1]:7000" : "10.7.2.1:7000", counters);
-    const std::string output = run({"scripts/narrow_path", "sh", "-c", script});
-    INFO(output);
-    Lines lines = plain_lines(output);
-    for (const char* counter :
-         {six ? "Icmp6InPktTooBigs 1 0.0" : "IcmpInDestUnreachs 1 0.0", six ? "Ip6FragOKs 1 0.0" : "IpFragOKs 1 0.0",
-          six ? "Ip6FragCreates 2 0.0" : "IpFragCreates 2 0.0"}) {
-        CHECK(has_line(lines, counter));
-    }
-    REQUIRE(lines.size() > 3);
-    lines.resize(lines.size() - 3);
+namespace {
+
+/// What the scene is to say of the way in scripts/hops. A server answers there, or nobody has the port.
+Lines story_of_the_way(bool six, bool echo) {
     const int headers = six ? 48 : 28;
     const std::string prefix = six ? "IPV6" : "IP";
+    Lines lines;
     const auto send = [&](int packet, const std::string& result) {
-        return fmt::format("send({} bytes), with the headers {} {}", packet - headers, packet, result);
+        lines.push_back(fmt::format("send({} bytes), with the headers {} = {}", packet - headers, packet, result));
     };
-    CHECK(lines == Lines{
-                       "path: what goes through uncut",
-                       "getsockopt(" + prefix + "_MTU) 1500",
-                       "setsockopt(" + prefix + "_MTU_DISCOVER, IP_PMTUDISC_DO) don't fragment",
-                       send(1501, "= -1 EMSGSIZE this kernel: at most 1500"),
-                       send(1500, fmt::format("= {}, and is lost", 1500 - headers)),
-                       six ? "ICMPv6 type 2 code 0 from [fd07:1::2]: at most 1280"
-                           : "ICMP type 3 code 4 from 10.7.1.2: at most 1280",
-                       "getsockopt(" + prefix + "_MTU) 1280",
-                       send(1500, "= -1 EMSGSIZE this kernel: at most 1280"),
-                       send(1280, fmt::format("= {0}, and {0} bytes arrive", 1280 - headers)),
-                       "setsockopt(" + prefix + "_MTU_DISCOVER, IP_PMTUDISC_DONT) fragment as needed",
-                       send(1501, fmt::format("= {0}, and {0} bytes arrive", 1501 - headers)),
-                   });
+    const auto arrive = [&](int packet) {
+        const int size = packet - headers;
+        if (echo) return send(packet, fmt::format("{0}, and {0} bytes arrive", size));
+        send(packet, fmt::format("{}, and arrives where nobody has the port", size));
+        lines.push_back(six ? "ICMPv6 type 1 code 4 from [fd00:4::2]: ECONNREFUSED"
+                            : "ICMP type 3 code 3 from 10.0.4.2: ECONNREFUSED");
+    };
+    lines.push_back("path: what goes through uncut");
+    lines.push_back("getsockopt(" + prefix + "_MTU) 1500");
+    lines.push_back("setsockopt(" + prefix + "_MTU_DISCOVER, IP_PMTUDISC_DO) don't fragment");
+    send(1501, "-1 EMSGSIZE this kernel: at most 1500");
+    send(1500, fmt::format("{}, and is lost", 1500 - headers));
+    lines.push_back(six ? "ICMPv6 type 2 code 0 from [fd00:3::2]: at most 1400"
+                        : "ICMP type 3 code 4 from 10.0.3.2: at most 1400");
+    lines.push_back("getsockopt(" + prefix + "_MTU) 1400");
+    send(1500, "-1 EMSGSIZE this kernel: at most 1400");
+    arrive(1400);
+    lines.push_back("setsockopt(" + prefix + "_MTU_DISCOVER, IP_PMTUDISC_DONT) fragment as needed");
+    arrive(1501);
+    return lines;
+}
+
+}  // namespace
+
+TEST_CASE("boundaries: a narrow link behind routers, and what their ICMP says", "[programs][udp]") {
+    for (const char* tool : {"unshare", "nsenter", "ip", "sysctl", "nstat"})
+        if (!has_tool(tool)) return;
+    {
+        Network network;
+        if (!network.is_there()) return;
+    }
+    // Over IPv4 nobody has the port; over IPv6, a server answers. The counters are those of the kernel, of a machine on
+    // which nothing else has happened.
+    const TempDir directory;
+    const std::string script = fmt::format(
+        "mkfifo $1/ready; nsenter -t $HOST -n {} --host fd00:4::2 >$1/ready 2>/dev/null & trap 'kill %1' EXIT; "
+        "read -r _ <$1/ready; {} --scene path --to 10.0.4.2:7000; {} --scene path --to '[fd00:4::2]:7000'; "
+        "nstat -asz IpFragCreates IpFragOKs Ip6FragCreates Ip6FragOKs Icmp6InPktTooBigs",
+        program("udp/echo_server"), program("udp/boundaries"), program("udp/boundaries"));
+    const std::string output = run({"scripts/hops", "bash", "-euc", script, "bash", directory.path()});
+    INFO(output);
+    Lines expected = story_of_the_way(false, false);
+    const Lines other = story_of_the_way(true, true), lines = plain_lines(output);
+    expected.insert(expected.end(), other.begin(), other.end());
+    REQUIRE(lines.size() > expected.size());
+    CHECK(Lines(lines.begin(), lines.begin() + static_cast<long>(expected.size())) == expected);
+    for (const char* counter : {"IpFragOKs 1 0.0", "IpFragCreates 2 0.0", "Ip6FragOKs 1 0.0", "Ip6FragCreates 2 0.0",
+                                "Icmp6InPktTooBigs 1 0.0"})
+        CHECK(has_line(lines, counter));
 }
 
 TEST_CASE("boundaries: a way to nobody, and one into silence", "[programs][udp]") {
