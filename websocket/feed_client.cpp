@@ -231,7 +231,7 @@ void take_frames(Listener& one, char* bytes, std::size_t count, const Settings& 
     if (!one.output.empty()) send_counted(one, one.output.view());
     one.output.clear();
     if (!one.peer->finished()) return;
-    if (is_done(one, settings)) return hang_up(one);
+    if (is_done(one, settings)) return;  // the server ends the connection, and we wait for it (RFC 6455, 7.1.1)
     const Closing& closing = one.peer->closing();
     const std::string why = fmt::format("closed: {} {}", closing.code, escaped(closing.reason));
     if (closing.code == close_code::going_away || closing.code == close_code::try_again_later) throw Lost(why);
