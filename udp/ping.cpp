@@ -100,8 +100,9 @@ IcmpSocket open_socket(const Address& host, const std::string& wanted) {
                        groups.empty() ? "" : ", since net.ipv4.ping_group_range allows " + groups);
             return endpoint;
         }
-        refused = fmt::format("no datagram socket ({}{})", error_name(errno),
-                              errno == EACCES ? "; net.ipv4.ping_group_range allows " + allowed_groups() : "");
+        const int error = errno;
+        refused = fmt::format("no datagram socket ({}{})", error_name(error),
+                              error == EACCES ? "; net.ipv4.ping_group_range allows " + allowed_groups() : "");
     }
     if (wanted != "datagram") {
         endpoint.fd = TRY(socket(host.family(), SOCK_RAW, protocol));
@@ -111,8 +112,9 @@ IcmpSocket open_socket(const Address& host, const std::string& wanted) {
             fmt::print("a raw socket, since this process may have one{}{}\n", refused.empty() ? "" : "; ", refused);
             return endpoint;
         }
-        refused += fmt::format("{}no raw socket ({}{})", refused.empty() ? "" : ", ", error_name(errno),
-                               errno == EPERM ? "; it takes root, or CAP_NET_RAW" : "");
+        const int error = errno;
+        refused += fmt::format("{}no raw socket ({}{})", refused.empty() ? "" : ", ", error_name(error),
+                               error == EPERM ? "; it takes root, or CAP_NET_RAW" : "");
     }
     throw std::runtime_error(refused +
                              (is_linux ? "; be root in a network of your own: unshare -Urn sh -c 'ip link set lo up; "
@@ -377,7 +379,8 @@ private:
 
     static void say(std::uint16_t sequence, const std::string& text) {
         fmt::print("seq={}  {}\n", sequence, text);
-        std::fflush(stdout);
+        // Nobody reads any more (| head): go, and don't ask for ever.
+        if (std::fflush(stdout) != 0) throw std::runtime_error("standard output: " + describe_error(errno));
     }
 
     Settings settings_;
