@@ -37,8 +37,10 @@ using Clock = std::chrono::steady_clock;
 using Time = Clock::time_point;
 using Duration = std::chrono::duration<double>;  ///< seconds
 
-/// How many pieces the receiver keeps that it can't write yet: 300 KiB.
-constexpr std::size_t most_kept = 256;
+/// How many pieces the receiver keeps that it can't write yet. All of them may come at once, while it does something
+/// else, and then they wait in its socket, where Linux counts 2,304 bytes for each: 147,456 of the 212,992 that a
+/// socket has (socket(7), rmem_default). With a larger window, good networks would lose pieces at their last step.
+constexpr std::size_t most_kept = 64;
 constexpr std::size_t most_ranges = 16;
 
 /// Seconds. RFC 6298 says at least 1 s, out of care for a network that one shares with everybody (Linux: 200 ms).
