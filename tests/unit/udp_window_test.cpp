@@ -236,7 +236,8 @@ TEST_CASE("window: without a floor, the congestion window of RFC 5681", "[unit][
     std::vector<std::size_t> rounds;
     for (int i = 0; i < 8; ++i)
         rounds.push_back(round());
-    CHECK(rounds == std::vector<std::size_t>{1, 2, 4, 8, 16, 32, 33, 34});  // then one more in each round trip
+    CHECK(rounds ==
+          std::vector<std::size_t>{1, 2, 4, 8, 16, 32, 32, 33});  // then not quite one more in each round trip
 }
 
 TEST_CASE("window: the end, when the last acknowledgement was lost", "[unit][udp][window]") {
