@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A file sent by udp/window and by udp/stop_and_wait through udp/trouble, at losses of 0 to 30 per cent (each way) and delays
-# of 0 to 50 ms (each way): KB/s of each, how many times as fast the window is, and beside them what theory says.
+# of 0 to 50 ms (each way): KB/s of each, how many times as fast the window is, and beside them what theory says. "As TCP"
+# is the window with --least-window 1: it gets as small as TCP's.
 #
 # Each figure is of one run, and the losses of both are those of the same seed. A file is as large as theory says that it
 # takes SECONDS; a run that takes ten times as long is ended, and counts with what it did not do as 0.
@@ -37,8 +38,11 @@ run() {
   rate=${rate:-0}
 }
 
-printf '%6s %6s | %14s %8s | %12s %8s | %7s\n' loss delay 'stop and wait' theory window TCP ratio
-printf '%6s %6s | %14s %8s | %12s %8s | %7s\n' '%' ms KB/s KB/s KB/s KB/s times
+row='%5s %5s | %13s %7s | %9s %6s | %9s %7s\n'
+# shellcheck disable=SC2059  # one format for all rows
+print_row() { printf "$row" "$@"; }
+print_row loss delay 'stop and wait' theory window ratio 'as TCP' theory
+print_row % ms KB/s KB/s KB/s times KB/s KB/s
 for delay in 0 10 50; do
   for loss in 0 1 3 10 30; do
     timeout=$((2 * delay + 50))  # as short as an RTT allows, so that the waiting for what is lost is the least
@@ -51,11 +55,12 @@ for delay in 0 10 50; do
     a=$rate
     run window "$loss" "$delay" "$fast_size" --timeout $timeout
     b=$rate
+    run window "$loss" "$delay" $((fast_size / 4)) --timeout $timeout --least-window 1
+    c=$rate
     if [ "$delay" = 0 ]; then slow_text=- fast_text=-; else
       slow_text=$(printf '%.1f' "$slow") fast_text=$(printf '%.0f' "$fast"); fi
     [ "$loss" = 0 ] && [ "$delay" != 0 ] && fast_text="<$fast_text"
-    printf '%6s %6s | %14s %8s | %12s %8s | %7s\n' "$loss" "$delay" "$a" "$slow_text" "$b" "$fast_text" \
-      "$(calculated "printf \"%.1f\", $b / ($a + 1e-9)")"
+    print_row "$loss" "$delay" "$a" "$slow_text" "$b" "$(calculated "printf \"%.1f\", $b / ($a + 1e-9)")" "$c" "$fast_text"
   done
 done
 exit 0
