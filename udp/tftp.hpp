@@ -110,8 +110,8 @@ inline std::optional<Packet> parse(std::string_view bytes) {
     if (!in.whole()) return {};
     if (packet.opcode == Opcode::data) {
         packet.bytes = in.rest();
-    } else if (packet.opcode == Opcode::error) {
-        packet.bytes = in.text_to_zero();  // one without its 0 has no text
+    } else if (packet.opcode == Opcode::error && in.left() > 0) {  // else it is an ACK, damaged by one bit
+        packet.bytes = in.text_to_zero();                          // one without its 0 has no text
     } else if (packet.opcode != Opcode::ack || in.left() > 0) {
         return {};
     }

@@ -215,7 +215,7 @@ void take(Transfer& transfer, const Datagram& datagram) {
     }
     transfer.asked = datagram.bytes.size();
     const auto packet = tftp::parse(datagram.bytes);
-    if (!packet) return refuse(transfer, tftp::Error::illegal_operation, "this is no TFTP");
+    if (!packet) return;  // damaged, perhaps: as good as lost
     if (packet->opcode == tftp::Opcode::error) return end(transfer, "the client: " + escaped(packet->bytes));
     transfer.proved = true;
     if (transfer.sending && packet->opcode == tftp::Opcode::ack) {
@@ -231,8 +231,6 @@ void take(Transfer& transfer, const Datagram& datagram) {
         if (ack) send_next(transfer, *ack);
         // That ACK may be lost, and then the last block comes again: somebody has to be here.
         if (transfer.receiving->finished()) transfer.due = Clock::now() + linger;
-    } else {
-        refuse(transfer, tftp::Error::illegal_operation, "not now");
     }
 }
 
