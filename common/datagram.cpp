@@ -45,7 +45,7 @@ std::optional<Datagram> ask(int fd, const Address& server, std::string_view ques
         CALL(sendto(fd, question.data(), question.size(), 0, server.get(), server.length()));
         const auto deadline = Clock::now() + timeout;
         do {
-            const auto datagram = receive_until(fd, deadline);
+            auto datagram = receive_until(fd, deadline);
             if (!datagram) break;
             if (accept(*datagram)) return datagram;
         } while (Clock::now() < deadline);  // also where there is always something else to be read

@@ -42,7 +42,7 @@ public:
         if (narrator::awake) fmt::print(stderr, "    piece {} of {}, try {}\n", number, pieces_, attempt);
         if (!live_ || Clock::now() < next_) return;
         next_ = Clock::now() + std::chrono::milliseconds(100);
-        fmt::print(stderr, "\r\x1b[K{:>3} %  piece {}, try {}", 100 * number / pieces_, number, attempt);
+        fmt::print(stderr, "\r\x1b[K{:>3} %  piece {}, try {}", 100 * std::uint64_t{number} / pieces_, number, attempt);
         std::fflush(stderr);
     }
     void clear() {

@@ -50,8 +50,8 @@ TEST_CASE("tftp: the other datagrams", "[unit][udp][tftp]") {
     CHECK_FALSE(error_within(4, Error::not_found, "no"));
     CHECK(parse(oack({{"tsize", "5"}}))->options == OptionList{{"tsize", "5"}});
     CHECK(parse("\0\6"s)->options.empty());
-    for (const std::string& bad :
-         {""s, "\0"s, "\0\3"s, "\0\3\0"s, "\0\4\0"s, "\0\4\0\1x"s, "\0\5\0\0"s, "\0\6x"s, "\0\0\0\0"s, "\0\7\0\0"s, "\0\1\0\0"s})
+    for (const std::string& bad : {""s, "\0"s, "\0\3"s, "\0\3\0"s, "\0\4\0"s, "\0\4\0\1x"s, "\0\5\0\0"s, "\0\6x"s,
+                                   "\0\0\0\0"s, "\0\7\0\0"s, "\0\1\0\0"s})
         CHECK_FALSE(parse(bad));
 }
 
