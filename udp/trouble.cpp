@@ -293,7 +293,8 @@ void Network::travel(Way way, Departure departure) {
     if (fate.corrupted && size > 0) {
         ++direction.corrupted;
         const std::uint64_t bit = fate.bit % (8 * size);
-        departure.bytes[bit / 8] = static_cast<char>(departure.bytes[bit / 8] ^ (1U << bit % 8));
+        departure.bytes[bit / 8] =
+            static_cast<char>(static_cast<unsigned char>(departure.bytes[bit / 8]) ^ (1U << bit % 8));
         what += fmt::format(", bit {} of byte {} turned over", bit % 8, bit / 8);
     }
     Time due = now_ + Milliseconds(settings.delay) + fate.jitter;

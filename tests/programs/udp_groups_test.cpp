@@ -288,6 +288,22 @@ TEST_CASE("multicast: a group of IPv6 that stays on its interface never leaves t
     CHECK(right.out().find("stays") == std::string::npos);
 }
 
+TEST_CASE("multicast: socat's over IPv6, from host to host and back", "[programs][udp][groups]") {
+    if (!has_tool("socat")) return;
+    TwoHosts hosts;
+    if (!hosts.are_there()) return;
+    const Process::Command where{"--host", "ff15::7000", "--interface", "cable"};
+    Process left(hosts.on_left(command(multicast_receiver, where)));
+    port_of(left);
+    run(hosts.on_right({"socat", "-u", "-", "UDP6-DATAGRAM:[ff15::7000]:7000"}), "from socat\n");
+    CHECK(heard(left, "socat") == "to ff15::7000 over cable, hop limit 1: from socat");
+    Process socat(hosts.on_right(
+        {"socat", "-d", "-d", "-d", "-u", "UDP6-RECV:7000,reuseaddr,ipv6-join-group=[ff15::7000]:cable", "-"}));
+    socat.expect(Stream::err, "starting data transfer loop");
+    say(hosts.on_left(command(multicast_sender, where)), "for socat");
+    socat.expect(Stream::out, "for socat\n");
+}
+
 TEST_CASE("multicast: what was joined on one interface does not come over another", "[programs][udp][groups]") {
     TwoHosts hosts;
     if (!hosts.are_there()) return;

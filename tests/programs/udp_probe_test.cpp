@@ -306,7 +306,7 @@ TEST_CASE("probe: what is no probe is counted, and does no harm", "[programs][ud
         stranger.send_to(there, good.substr(0, size));
     for (std::size_t bit = 0; bit < 8 * good.size(); ++bit, ++malformed) {
         std::string damaged = good;
-        damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1U << bit % 8));
+        damaged[bit / 8] = static_cast<char>(static_cast<unsigned char>(damaged[bit / 8]) ^ (1U << bit % 8));
         stranger.send_to(there, damaged);
         if (bit % 64 == 0) ask();
     }
