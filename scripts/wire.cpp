@@ -78,15 +78,15 @@ Outcome run(Plan& plan, const std::string& pcap) {
 
 /// The run's own events: what came when the server was already being ended is left out.
 Diagram weave_run(const std::string& pair, const std::string& server_log, const std::string& client_log,
-                  const std::string& capture, const Ports& ports, const Outcome& outcome) {
+                  const std::string& capture, const Outcome& outcome) {
     Diagram drawn;
     drawn.pair = pair;
-    drawn.has_middle = ports.has_middle();
+    drawn.has_middle = outcome.ports.has_middle();
     drawn.captured = !capture.empty();
     const Events server = read_log(server_log, Side::server), client = read_log(client_log, Side::client);
     std::vector<Events> sources{server, client};
     if (drawn.captured) {
-        Traffic traffic(ports, outcome.lost_every);
+        Traffic traffic(outcome.ports, outcome.lost_every);
         Events packets;
         sniffer::PcapReader file(capture);
         while (std::optional<sniffer::Packet> packet = file.next()) {
@@ -107,6 +107,12 @@ Diagram weave_run(const std::string& pair, const std::string& server_log, const 
     return drawn;
 }
 
+std::string read_file(const std::string& option, const std::string& path) {
+    if (access(path.c_str(), R_OK) != 0)
+        throw std::runtime_error(fmt::format("{} {}: {}", option, escaped(path), describe_error(errno)));
+    return contents_of(path);
+}
+
 void write_file(const std::string& option, const std::string& path, const std::string& text) {
     std::ofstream file(path, std::ios::binary);
     file << text;
@@ -124,8 +130,8 @@ bool terminal_knows_utf8() {
 void draw(Diagram& drawn, const Wishes& wishes) {
     if (drawn.events.empty()) throw std::runtime_error("nothing happened that could be drawn");
     drawn.rows = lay_out(drawn.events, wishes.all);
-    if (!wishes.svg.empty()) write_file("--svg", wishes.svg, draw_svg(drawn));
-    if (!wishes.html.empty()) write_file("--html", wishes.html, draw_html(drawn));
+    if (!wishes.svg.empty()) write_file("--svg", wishes.svg, draw_svg(drawn, wishes.all ? 0 : 600));
+    if (!wishes.html.empty()) write_file("--html", wishes.html, draw_html(drawn, wishes.all ? 0 : 600));
     if (!wishes.json.empty()) write_file("--json", wishes.json, draw_json(drawn));
     const TextStyle style{.ascii = wishes.ascii || !terminal_knows_utf8(), .most_rows = wishes.all ? 0U : 120U};
     const std::string text = TextDrawing(drawn, style).draw();
@@ -171,8 +177,11 @@ int main(int argc, char** argv) try {
     const std::string& pair = options.arguments.front();
 
     if (!wishes.server_log.empty() || !wishes.client_log.empty()) {
-        Diagram drawn = weave_run(pair, contents_of(wishes.server_log), contents_of(wishes.client_log), wishes.capture,
-                                  {default_port, default_port}, {});
+        const std::string server_log = read_file("--server-log", wishes.server_log);
+        const std::string client_log = read_file("--client-log", wishes.client_log);
+        Outcome recorded;
+        recorded.ports = {default_port, default_port};
+        Diagram drawn = weave_run(pair, server_log, client_log, wishes.capture, recorded);
         draw(drawn, wishes);
         return 0;
     }
@@ -192,9 +201,7 @@ int main(int argc, char** argv) try {
         throw UsageError("--chunk cuts a stream, and so needs a pair of TCP's");
     if (plan.chapter() == "unix" && (plan.loss > 0 || plan.delay > 0 || plan.nobody))
         throw UsageError("--loss, --delay and --nobody are for a network, and this pair has none");
-    if (!wishes.input_file.empty() && access(wishes.input_file.c_str(), R_OK) != 0)
-        throw std::runtime_error(fmt::format("--input {}: {}", escaped(wishes.input_file), describe_error(errno)));
-    plan.input = !wishes.input_file.empty() ? contents_of(wishes.input_file) : has_input ? typed : "hello\n";
+    plan.input = !wishes.input_file.empty() ? read_file("--input", wishes.input_file) : has_input ? typed : "hello\n";
 
     // The capture is read while its folder is there.
     Diagram drawn;
@@ -202,8 +209,7 @@ int main(int argc, char** argv) try {
         const Folder folder;
         const std::string capture = wishes.pcap.empty() ? folder / "capture.pcap" : wishes.pcap;
         const Outcome outcome = run(plan, capture);
-        drawn = weave_run(pair, outcome.server_log, outcome.client_log, outcome.captured ? capture : "", outcome.ports,
-                          outcome);
+        drawn = weave_run(pair, outcome.server_log, outcome.client_log, outcome.captured ? capture : "", outcome);
         drawn.notes = outcome.notes;
     }
     draw(drawn, wishes);

@@ -59,6 +59,14 @@ using Events = std::vector<Event>;
 
 // ---- Calls
 
+/// As it stands, unless there is something in it that may not go to a terminal: a path may have any bytes.
+inline std::string harmless(std::string_view text) {
+    std::string safe = escaped(text), doubled;
+    for (const char c : text)
+        doubled += c == '\\' ? "\\\\" : std::string(1, c);
+    return safe == doubled ? std::string(text) : safe;
+}
+
 /// The lines of a --trace-log: time, process, thread, kind, place and text, with tabs between. What is no such line
 /// (the last one of a program that was killed, perhaps) is passed over.
 inline Events read_log(std::string_view log, Side side) {
@@ -98,8 +106,8 @@ inline Events read_log(std::string_view log, Side side) {
         } else if (fields[2] != "0") {
             event.who = "thread " + fields[2];
         }
-        event.place = fields[4];
-        event.text = std::string(line);
+        event.place = harmless(fields[4]);
+        event.text = harmless(line);
         if (event.kind == Kind::call) {
             event.name = narrator::name_of({event.text.c_str(), "", 0});
             last_call[event.who] = event.name;

@@ -104,6 +104,18 @@ inline std::vector<Row> lay_out(const Events& events, bool all = false) {
     return rows;
 }
 
+/// Of a long run, the rows that are drawn: so many of the first, and so many of the last.
+struct Fold {
+    std::size_t first, last;
+    bool hides(std::size_t row, std::size_t count) const { return row >= first && row < count - last; }
+};
+
+/// most: rows to be drawn; 0: all. A few more are no reason to leave out any.
+inline Fold fold_of(std::size_t count, std::size_t most) {
+    if (most == 0 || count <= most + most / 10) return {count, 0};
+    return {most * 2 / 3, most - most * 2 / 3};
+}
+
 // ---- Text that fits
 
 /// Columns that a character takes in a terminal: 2 of Korean and other wide ones (East Asian Width, UAX #11), else 1.

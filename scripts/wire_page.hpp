@@ -81,15 +81,24 @@ inline std::string about(const Diagram& diagram, const Row& row) {
 
 class Picture {
 public:
-    explicit Picture(const Diagram& diagram) : diagram_(diagram) {}
+    Picture(const Diagram& diagram, std::size_t most_rows) : diagram_(diagram), most_rows_(most_rows) {}
 
     std::string draw() {
         int y = top;
         const bool none[2] = {false, false};
         const bool* before = none;
-        for (const Row& row : diagram_.rows) {
-            draw(row, before, y);
-            y += height(row);
+        const std::size_t count = diagram_.rows.size();
+        const Fold fold = fold_of(count, most_rows_);
+        for (std::size_t i = 0; i < count; ++i) {
+            const Row& row = diagram_.rows[i];
+            if (!fold.hides(i, count)) {
+                draw(row, before, y);
+                y += height(row);
+            } else if (i == fold.first) {
+                rows_ += text_at("note", server_text, y + 24,
+                                 fmt::format("... {} more rows (--all shows them)", count - fold.first - fold.last));
+                y += 2 * line;
+            }
             before = row.busy;
         }
         int note_y = y + 30;
@@ -245,12 +254,16 @@ private:
     }
 
     const Diagram& diagram_;
+    std::size_t most_rows_;
     std::string rows_;
 };
 
-inline std::string draw_svg(const Diagram& diagram) { return Picture(diagram).draw(); }
+/// most_rows: more are left out in the middle; 0: none are.
+inline std::string draw_svg(const Diagram& diagram, std::size_t most_rows = 0) {
+    return Picture(diagram, most_rows).draw();
+}
 
-inline std::string draw_html(const Diagram& diagram) {
+inline std::string draw_html(const Diagram& diagram, std::size_t most_rows = 0) {
     static constexpr const char* before = R"(<style>
 :root{color-scheme:light dark;--back:#fff;--front:#111;--edge:#767676;--mark:#fff3bf}
 *{box-sizing:border-box}
@@ -338,7 +351,7 @@ go(-1);
         "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
         "content=\"width=device-width\">\n<title>{}</title>\n",
         narrator::speaks_korean() ? "ko" : "en", title);
-    return head + before + draw_svg(diagram) + after;
+    return head + before + draw_svg(diagram, most_rows) + after;
 }
 
 }  // namespace diagram

@@ -17,15 +17,12 @@ public:
 
     std::string draw() {
         head();
-        const std::size_t count = diagram_.rows.size(), most = style_.most_rows;
-        const bool folded = most > 0 && count > most + most / 10;
-        const std::size_t first = folded ? most * 2 / 3 : count, last = folded ? most - first : 0;
+        const std::size_t count = diagram_.rows.size();
+        const Fold fold = fold_of(count, style_.most_rows);
         for (std::size_t i = 0; i < count; ++i) {
-            if (folded && i == first) {
-                text_ += fmt::format("{:7} ... {} more rows (--all shows them)\n", "", count - first - last);
-                i = count - last;
-            }
-            draw(diagram_.rows[i]);
+            if (!fold.hides(i, count)) draw(diagram_.rows[i]);
+            if (fold.hides(i, count) && i == fold.first)
+                text_ += fmt::format("{:7} ... {} more rows (--all shows them)\n", "", count - fold.first - fold.last);
         }
         for (const std::string& note : diagram_.notes)
             text_ += plain(note) + "\n";

@@ -418,6 +418,29 @@ TEST_CASE("wire: nothing is left behind, however it ends", "[programs][wire]") {
     if (number != SIGKILL) CHECK(std::filesystem::is_empty(tmp.path()));
 }
 
+TEST_CASE("wire: in ASCII where the terminal knows nothing else", "[programs][wire]") {
+    for (const auto& [arguments, locale] :
+         {std::pair<Process::Command, std::string>{{script, "unix/echo", "--", "안녕"}, "C"},
+          {{script, "unix/echo", "--ascii", "--", "안녕"}, "C.UTF-8"}}) {
+        const std::string text = run(arguments, "", 0, {.environment = {"LC_ALL=" + locale}});
+        CHECK(std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || (c >= ' ' && c < 0x7F); }));
+        CHECK_THAT(text, ContainsSubstring("- 7 bytes -"));
+    }
+}
+
+TEST_CASE("wire: the demo's tour ends with it", "[programs][wire]") {
+    if (!has_network()) return;
+    const TempDir tmp;
+    const std::string text =
+        run({"scripts/demo", "--wire", "tcp/echo"}, "", 0, {.environment = {"TMPDIR=" + tmp.path(), "LC_ALL=C.UTF-8"}});
+    const std::size_t diagram = text.rfind("== tcp/echo\n");
+    CHECK(text.find("bytes went and came back the same") < diagram);
+    const Story arrows = arrows_in(text.substr(diagram));
+    CHECK(has_in_order(arrows,
+                       {"SYN seq 0", "SYN,ACK seq 0 ack 1", "PSH,ACK seq 1 len ", "FIN,ACK seq ", "FIN,ACK seq "}));
+    CHECK(std::filesystem::is_empty(tmp.path()));
+}
+
 TEST_CASE("wire: used wrongly", "[programs][wire]") {
     const auto complaint = [](const Process::Command& arguments, int status) {
         Process::Command command{script};
@@ -437,6 +460,8 @@ TEST_CASE("wire: used wrongly", "[programs][wire]") {
     CHECK_THAT(complaint({"udp/echo", "--chunk", "1"}, 2), ContainsSubstring("a stream"));
     CHECK_THAT(complaint({"unix/echo", "--loss", "1"}, 2), ContainsSubstring("a network"));
     CHECK_THAT(complaint({"tcp/echo", "--input", "/nonexistent"}, 1), ContainsSubstring("(ENOENT)"));
+    CHECK_THAT(complaint({"tcp/echo", "--server-log", "/nonexistent"}, 1),
+               ContainsSubstring("--server-log /nonexistent: "));
     CHECK_THAT(complaint({"unix/echo", "--svg", "/nonexistent/file"}, 1),
                ContainsSubstring("--svg /nonexistent/file: "));
     CHECK_THAT(run({script, "--help"}), ContainsSubstring("usage: wire"));

@@ -158,6 +158,9 @@ TEST_CASE("wire: long runs are shortened in the middle", "[unit][wire]") {
     CHECK(lines_of(text).size() == 92);
     CHECK_THAT(text, ContainsSubstring("... 910 more rows (--all shows them)") && ContainsSubstring("send(59) = 1") &&
                          ContainsSubstring("send(970) = 1") && ContainsSubstring("send(999) = 1"));
+    const std::string svg = draw_svg(drawn, 90);
+    CHECK(count_of(svg, "<g class=\"row\">") == 90);
+    CHECK_THAT(svg, ContainsSubstring("... 910 more rows (--all shows them)"));
     CHECK(text.find("send(60)") == std::string::npos);
     CHECK(text.find("send(969)") == std::string::npos);
 }

@@ -71,7 +71,9 @@ TEST_CASE("wire: the lines of a log, and what is none", "[unit][wire]") {
     CHECK(events[2].kind == Kind::state);
     CHECK(events[3].who == "thread 2");
     CHECK(events[3].name == "recv");
-    CHECK(events[3].text == "::recv(a,\tb)");
+    CHECK(events[3].text == "::recv(a,\\tb)");
+    CHECK(read_log(line(1, "call", R"(send(a, "\n", 1))"), Side::client)[0].text == R"(send(a, "\n", 1))");
+    CHECK(read_log(line(1, "state", "fd 3  bound  /\x1b[2J"), Side::client)[0].text == "fd 3  bound  /\\x1b[2J");
     CHECK(events[4].who == "child 1");
     CHECK(read_log("", Side::client).empty());
     CHECK(brief_result(events[1].text) == "= 4");
