@@ -37,9 +37,16 @@ FOREIGN := $(if $(filter Linux,$(SYSTEM)),$(BSD_ONLY),$(LINUX_ONLY))
 COMMON_SOURCES := $(wildcard common/*.cpp)
 PROTOCOL_SOURCES := $(wildcard websocket/protocol/*.cpp)
 PROGRAM_SOURCES := $(filter-out $(FOREIGN),$(wildcard $(CHAPTERS:%=%/*.cpp) scripts/*.cpp))
-TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp tests/fuzz/*.cpp)
+TEST_SOURCES := $(wildcard tests/*.cpp tests/unit/*.cpp tests/programs/*.cpp tests/support/*.cpp tests/fuzz/*.cpp \
+  tests/exercises/*.cpp)
+# An exercise is one file, and so is its worked solution. What is a function of its own has a main() among the drivers.
+EXERCISE_SOURCES := $(wildcard $(CHAPTERS:%=%/exercises/*.cpp) $(CHAPTERS:%=%/exercises/solutions/*.cpp) \
+  tests/exercises/wrong/*.cpp)
+DRIVER_SOURCES := $(wildcard tests/exercises/drivers/*.cpp)
+RUNNER_SOURCES := tests/exercises/runner/runner.cpp
 BENCH_SOURCES := $(wildcard tests/bench/*.cpp)  # on Linux alone: the floor that is measured against is epoll's
-SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES) $(BENCH_SOURCES)
+SOURCES := $(COMMON_SOURCES) $(PROTOCOL_SOURCES) $(PROGRAM_SOURCES) $(TEST_SOURCES) $(BENCH_SOURCES) \
+  $(EXERCISE_SOURCES) $(DRIVER_SOURCES) $(RUNNER_SOURCES)
 objects = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
 
 PROGRAMS := $(PROGRAM_SOURCES:%.cpp=$(BUILD)/%)
@@ -47,6 +54,10 @@ MEASURING := $(patsubst %.cpp,$(BUILD)/%,$(BENCH_SOURCES))
 COMMON := $(BUILD)/libcommon.a
 PROTOCOL := $(BUILD)/libprotocol.a
 TESTS := $(BUILD)/tests/all
+EXERCISES := $(patsubst tests/exercises/%,exercises/%,$(EXERCISE_SOURCES:%.cpp=%))
+EXERCISES := $(EXERCISES:%=$(BUILD)/%)
+WRONG_ANSWERS := $(patsubst tests/exercises/%.patch,$(BUILD)/exercises/%,$(wildcard tests/exercises/wrong/*/*.patch))
+RUNNER := $(BUILD)/tests/exercise
 
 # ---- Is everything installed? Asked once, and only where something is built.
 
@@ -75,9 +86,10 @@ endif
 COMPILE := $(strip $(CXX) -std=c++20 -I. $(WARNINGS) $(CXXFLAGS) $(PACKAGE_CFLAGS) $(SANITIZERS))
 LINK := $(strip $(CXX) $(CXXFLAGS) $(SANITIZERS))
 
-.PHONY: programs tests measuring
+.PHONY: programs tests measuring exercises
 programs: $(PROGRAMS) $(if $(filter build,$(BUILD)),compile_commands.json)
-tests: programs $(TESTS)
+tests: programs exercises $(TESTS) $(RUNNER)
+exercises: $(EXERCISES) $(WRONG_ANSWERS)
 measuring: programs $(MEASURING)
 
 $(PROGRAMS) $(MEASURING): $(BUILD)/%: $(BUILD)/objects/%.o $(PROTOCOL) $(COMMON)
@@ -87,6 +99,33 @@ $(PROGRAMS) $(MEASURING): $(BUILD)/%: $(BUILD)/objects/%.o $(PROTOCOL) $(COMMON)
 $(TESTS): $(call objects,$(TEST_SOURCES)) $(PROTOCOL) $(COMMON)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(PACKAGE_LIBS) $(CATCH_LIBS)
+
+# What grades exercises, for readers; and the exercises, their solutions, and the wrong answers that are patches of them.
+$(RUNNER): $(call objects,$(RUNNER_SOURCES) $(filter-out %_test.cpp,$(wildcard tests/exercises/*.cpp)) \
+  $(filter-out %/skip.cpp %/npm.cpp %/network.cpp,$(wildcard tests/support/*.cpp))) $(PROTOCOL) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(PACKAGE_LIBS)
+
+.SECONDEXPANSION:
+solution = $(filter %/solutions/$(1).cpp,$(EXERCISE_SOURCES))
+driver = $(filter %/drivers/$(1).o,$(call objects,$(DRIVER_SOURCES)))
+$(filter-out $(BUILD)/exercises/%,$(EXERCISES)): $(BUILD)/%: $(BUILD)/objects/%.o $$(call driver,$$(*F)) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(PACKAGE_LIBS)
+
+$(filter $(BUILD)/exercises/%,$(EXERCISES)): $(BUILD)/exercises/%: $(BUILD)/objects/tests/exercises/%.o
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^
+
+$(WRONG_ANSWERS:%=%.cpp): $(BUILD)/exercises/wrong/%.cpp: tests/exercises/wrong/%.patch \
+  $$(call solution,$$(*D))
+	@mkdir -p $(@D)
+	@patch -s -f -o $@ $(lastword $^) $< || { rm -f $@; exit 1; }
+
+$(WRONG_ANSWERS): $(BUILD)/exercises/wrong/%: $(BUILD)/exercises/wrong/%.cpp \
+  $$(call driver,$$(*D)) $(COMMON)
+	$(COMPILE) -w -c -o $@.o $<
+	$(LINK) -o $@ $@.o $(filter-out %.cpp,$^) $(PACKAGE_LIBS)
 
 $(COMMON): $(call objects,$(COMMON_SOURCES))
 $(PROTOCOL): $(call objects,$(PROTOCOL_SOURCES))

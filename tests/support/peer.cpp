@@ -27,6 +27,8 @@ Peer bound_only(int type, const std::string& host) {
 
 }  // namespace
 
+thread_local Milliseconds Peer::limit = patience;
+
 Peer::Peer(int fd) : fd_(fd) { CALL(fcntl(fd, F_SETFL, O_NONBLOCK)); }
 
 Peer::Peer(Peer&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -66,7 +68,7 @@ std::string Peer::port() const {
 
 void Peer::wait_for(short events, const char* what) const {
     pollfd watched{fd_, events, 0};
-    wait_until([&] { return watched.revents != 0; }, what, patience, &watched);
+    wait_until([&] { return watched.revents != 0; }, what, limit, &watched);
 }
 
 Peer Peer::accept() {

@@ -10,9 +10,12 @@
 #include <sys/socket.h>
 
 /// A socket of the test's own, blocking in nothing: whatever waits serves the test's processes meanwhile, and throws
-/// Unexpected when `patience` is over.
+/// Unexpected when `limit` is over.
 class Peer {
 public:
+    /// How long this thread's peers wait for anything.
+    static thread_local Milliseconds limit;
+
     /// A socket at this host and a port of the kernel's choice; a stream socket listens. Throws SocketError.
     static Peer bound(int type, const std::string& host = "127.0.0.1");
     /// A Unix stream socket that listens at a path. Throws SocketError.

@@ -1,0 +1,162 @@
+#pragma once
+// Exercises and how they are graded.
+//
+// An exercise is one file, CHAPTER/exercises/NAME.cpp, to be completed or repaired. Its grader runs the program as a
+// stranger would, from outside, and tells what it does step by step; where a step does not end as it should, it says
+// which, what was expected, and what that usually means. What is a function instead of a program (a codec) is compiled
+// with tests/exercises/drivers/NAME.cpp, which makes a program of it: so it can crash or run for ever, and harms
+// nobody.
+
+#include "tests/support/peer.hpp"
+#include "tests/support/process.hpp"
+
+#include <fmt/core.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace exercise {
+
+/// In the reader's language (LC_ALL or LANG).
+struct Text {
+    const char* english;
+    const char* korean;
+    std::string get() const;
+};
+
+/// What a wrong result usually means. The id names it for the tests of the graders.
+struct Diagnosis {
+    const char* id;
+    Text meaning;
+};
+
+// What any program may do.
+extern const Diagnosis crashed;       ///< ended by a signal
+extern const Diagnosis ended_early;   ///< ended while something was expected of it
+extern const Diagnosis not_ready;     ///< does not say that it listens
+extern const Diagnosis says_nothing;  ///< neither answers nor ends
+
+/// A grading that ended badly; the Grading itself tells how.
+struct Failed {};
+
+/// One run of a grader against one program.
+class Grading {
+public:
+    /// program: its path. limit: how long each wait may take.
+    Grading(std::string program, Milliseconds limit);
+
+    // ---- What happens, told
+
+    /// Begins the next step: what follows is part of it. Arguments as fmt::format() takes them, the same in both texts.
+    template <typename... Arguments>
+    void step(const Text& text, const Arguments&... arguments) {
+        begin_step(fmt::format(fmt::runtime(text.get()), arguments...));
+    }
+    void sent(std::string_view bytes);      ///< notes what the grader has sent
+    void received(std::string_view bytes);  ///< and received
+
+    // ---- The program
+
+    /// Starts it.
+    Process& start(const Process::Command& arguments = {}, const Surroundings& surroundings = {});
+    /// Starts it as a server at a port of the kernel's choice (unless the arguments say where), and waits until it says
+    /// that it listens. Where that is: address().
+    Process& start_server(Process::Command arguments = {}, const Surroundings& surroundings = {});
+    const std::string& address() const { return address_; }  ///< "127.0.0.1:40000", or a path
+    Address socket_address() const;                          ///< the same for calls: of a TCP or UDP server
+    Process& program();                                      ///< as last started
+    const std::string& path() const { return path_; }
+
+    /// Waits for the program's end with this status; otherwise fails with the diagnosis.
+    void expect_exit(int status, const Diagnosis& otherwise);
+    /// Is it there still? If not, fails with the diagnosis.
+    void expect_running(const Diagnosis& otherwise);
+
+    // ---- Its peer, played by the grader
+
+    Peer connect();  ///< to the server that was started
+    void send(Peer& peer, std::string_view bytes);
+    /// Reads so many bytes, or up to the end of the stream, or as many as come within the time.
+    std::string receive(Peer& peer, std::size_t count);
+    /// Reads to the end. Nothing if there is no end within the time.
+    std::optional<std::string> receive_to_end(Peer& peer);
+    /// Waits for a datagram; nothing if none comes within the time.
+    std::optional<std::string> receive_datagram(Peer& peer, Address& sender, Milliseconds limit);
+
+    // ---- Judging
+
+    /// Fails, with the diagnosis if the program runs or ended well. If it crashed, that comes first.
+    [[noreturn]] void fail(const Diagnosis& diagnosis);
+    [[noreturn]] void fail(const Diagnosis& diagnosis, std::string_view expected, std::string_view actual);
+    void require(bool condition, const Diagnosis& otherwise) {
+        if (!condition) fail(otherwise);
+    }
+    void require_equal(std::string_view expected, std::string_view actual, const Diagnosis& otherwise) {
+        if (expected != actual) fail(otherwise, expected, actual);
+    }
+
+    /// Waits until the condition holds; otherwise fails with the diagnosis.
+    void wait_for(const std::function<bool()>& condition, const Diagnosis& otherwise);
+
+    Milliseconds limit() const { return limit_; }
+    const Diagnosis* diagnosis() const { return diagnosis_; }  ///< why it failed; nullptr as long as it has not
+    /// All that happened, for the reader, and what it means.
+    std::string report() const;
+
+private:
+    void begin_step(std::string text);
+    void note(const Text& what, std::string_view bytes);
+
+    std::string path_, address_, host_;
+    Milliseconds limit_;
+    std::vector<std::string> steps_;
+    std::vector<std::unique_ptr<Process>> processes_;
+    const Diagnosis* diagnosis_ = nullptr;
+    std::optional<std::pair<std::string, std::string>> difference_;  // expected, actual
+    std::string surprise_;                                           // what an exception said
+    friend bool passes(const struct Exercise& exercise, Grading& grading);
+};
+
+enum class Kind {
+    complete,  ///< something is missing
+    repair,    ///< something is wrong
+};
+
+struct Exercise {
+    const char* chapter;
+    const char* name;
+    Kind kind;
+    Text task;  ///< in a line
+    Text hints[3];
+    /// How to see it by hand. PROGRAM in it stands for the program's path.
+    const char* by_hand;
+    void (*grade)(Grading& grading);
+    bool linux_only = false;
+};
+
+/// The exercises of a chapter, in the order of the course. Each in a file of its own, tests/exercises/tcp.cpp ...
+std::vector<Exercise> tcp_exercises();
+std::vector<Exercise> udp_exercises();
+std::vector<Exercise> unix_exercises();
+std::vector<Exercise> websocket_exercises();
+
+/// All of them, in order.
+const std::vector<Exercise>& course();
+
+/// Grades. False if the grader refuses the program: then grading.report() says why.
+bool passes(const Exercise& exercise, Grading& grading);
+
+/// Expected and actual, one below the other from a little before the first byte that differs, with a caret below it.
+std::string side_by_side(std::string_view expected, std::string_view actual);
+
+/// "1000001\n1000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
+/// elsewhere, so that nobody can know it before.
+std::string numbered_lines(std::size_t count);
+
+/// Bytes in one line: escaped, in quotes, long ones cut with their size behind: "aaaa..." (100000 bytes).
+std::string shortened(std::string_view bytes);
+
+}  // namespace exercise

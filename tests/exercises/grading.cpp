@@ -1,0 +1,341 @@
+#include "tests/exercises/exercise.hpp"
+
+#include "common/call.hpp"
+#include "common/errors.hpp"
+#include "common/narrator.hpp"
+#include "tests/support/text.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <random>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace exercise {
+
+const Diagnosis crashed{
+    "crashed",
+    {"the program was ended by a signal: it used memory that is not its own, or called abort(). Run "
+     "it under the sanitizers: make SANITIZE=address,undefined",
+     "프로그램이 신호로 끝났습니다. 자기 것이 아닌 메모리를 썼거나 abort()를 불렀습니다. 새니타이저로 실행해 "
+     "보십시오: make SANITIZE=address,undefined"}};
+const Diagnosis ended_early{
+    "ended-early",
+    {"the program ended although something was still expected of it. If it is a server: it has "
+     "to outlive its clients, and to go on with accept()",
+     "아직 할 일이 남았는데 프로그램이 끝났습니다. 서버라면 클라이언트보다 오래 살아야 하고, 다시 accept()로 "
+     "돌아가야 합니다"}};
+const Diagnosis not_ready{
+    "not-ready",
+    {"the program did not print \"listening on ADDRESS\" in time: announce_ready() does so, after "
+     "bind() and listen()",
+     "프로그램이 제시간에 \"listening on 주소\"를 출력하지 않았습니다. bind()와 listen() 뒤에 "
+     "announce_ready()가 출력합니다"}};
+const Diagnosis says_nothing{
+    "says-nothing",
+    {"the program neither answered nor ended in time: it waits for something that does not "
+     "come, or runs in a circle",
+     "프로그램이 제시간에 답하지도 끝나지도 않았습니다. 오지 않는 것을 기다리거나, 제자리를 돌고 "
+     "있습니다"}};
+
+std::string Text::get() const { return narrator::speaks_korean() ? korean : english; }
+
+std::string shortened(std::string_view bytes) {
+    constexpr std::size_t most = 48;
+    const Text size{"{} bytes", "{}바이트"};
+    const std::string count = fmt::format(fmt::runtime(size.get()), bytes.size());
+    if (bytes.size() <= most) return fmt::format("\"{}\" ({})", escaped(bytes), count);
+    return fmt::format("\"{}...\" ({})", escaped(bytes.substr(0, most)), count);
+}
+
+std::string numbered_lines(std::size_t count) {
+    static std::random_device random;
+    unsigned next = 1'000'000 + random() % 4'000'000;
+    std::string lines;
+    while (lines.size() < count)
+        lines += std::to_string(next++) + "\n";
+    return lines;
+}
+
+namespace {
+
+/// The columns that an escaped text takes on a terminal: Hangul and most of East Asia take two.
+std::size_t columns(std::string_view text) {
+    std::size_t count = 0;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if ((byte & 0xC0U) != 0x80U) count += byte >= 0xE1U ? 2 : 1;
+    }
+    return count;
+}
+
+}  // namespace
+
+std::string side_by_side(std::string_view expected, std::string_view actual) {
+    constexpr std::size_t before = 24, behind = 32;
+    const auto same = std::mismatch(expected.begin(), expected.end(), actual.begin(), actual.end());
+    const auto at = static_cast<std::size_t>(same.first - expected.begin());
+    const std::size_t from = at > before ? at - before : 0;
+    const auto window = [&](std::string_view bytes) {
+        const std::string_view part = bytes.substr(std::min(from, bytes.size()), at - from + behind);
+        return (from > 0 ? "..." : "") + escaped(part) + (from + part.size() < bytes.size() ? "..." : "");
+    };
+    const std::string lead = (from > 0 ? "..." : "") + escaped(expected.substr(from, at - from));
+    const Text wanted{"expected", "기대한 것"}, got{"received", "받은 것"}, sizes{"{} bytes", "{}바이트"};
+    const Text first{"the first difference: byte {}", "처음 다른 곳: {}번째 바이트"};
+    const std::size_t width = std::max(columns(wanted.get()), columns(got.get()));
+    const auto line = [&](const Text& name, std::string_view bytes) {
+        return fmt::format("       {}{}  {}  ({})\n", name.get(), std::string(width - columns(name.get()), ' '),
+                           window(bytes), fmt::format(fmt::runtime(sizes.get()), bytes.size()));
+    };
+    return line(wanted, expected) + line(got, actual) +
+           fmt::format("       {}^ {}\n", std::string(width + 2 + columns(lead), ' '),
+                       fmt::format(fmt::runtime(first.get()), at));
+}
+
+Grading::Grading(std::string program, Milliseconds limit) : path_(std::move(program)), limit_(limit) {
+    Peer::limit = limit;
+}
+
+void Grading::begin_step(std::string text) { steps_.push_back(std::move(text)); }
+
+void Grading::note(const Text& what, std::string_view bytes) {
+    if (steps_.empty()) return;
+    steps_.back() += fmt::format("\n       {} {}", what.get(), shortened(bytes));
+}
+
+void Grading::sent(std::string_view bytes) { note({"sent", "보냄"}, bytes); }
+void Grading::received(std::string_view bytes) { note({"received", "받음"}, bytes); }
+
+// ---- The program
+
+Process& Grading::start(const Process::Command& arguments, const Surroundings& surroundings) {
+    Process::Command command{path_};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    std::string line = "$";
+    for (const std::string& word : command)
+        line += " " + escaped(word);
+    if (!steps_.empty()) steps_.back() += "\n       " + line;
+    processes_.push_back(std::make_unique<Process>(command, surroundings));
+    return program();
+}
+
+Process& Grading::start_server(Process::Command arguments, const Surroundings& surroundings) {
+    const auto says_where = [](const std::string& word) { return word == "--port" || word == "--path"; };
+    if (std::none_of(arguments.begin(), arguments.end(), says_where))
+        arguments.insert(arguments.end(), {"--port", "0"});
+    Process& server = start(arguments, surroundings);
+    const std::string mark = "listening on ";
+    const auto is_ready = [&] {
+        const std::size_t at = server.out().find(mark);
+        return at != std::string::npos && server.out().find('\n', at) != std::string::npos;
+    };
+    try {
+        wait_until([&] { return is_ready() || !server.is_running(); }, mark, limit_);
+    } catch (const Unexpected&) {
+        fail(not_ready);
+    }
+    if (!is_ready()) fail(not_ready);
+    const std::size_t begin = server.out().find(mark) + mark.size();
+    address_ = server.out().substr(begin, server.out().find('\n', begin) - begin);
+    return server;
+}
+
+Address Grading::socket_address() const {
+    const std::size_t colon = address_.rfind(':');
+    std::string host = address_.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+    try {
+        const auto port = static_cast<std::uint16_t>(std::stoi(address_.substr(colon + 1)));
+        return resolve(host, port, SOCK_STREAM).front();
+    } catch (const std::exception&) {
+        throw Unexpected("this is no address: " + escaped(address_));
+    }
+}
+
+Process& Grading::program() {
+    if (processes_.empty()) throw std::logic_error("the grader has not started the program");
+    return *processes_.back();
+}
+
+void Grading::expect_exit(int status, const Diagnosis& otherwise) {
+    wait_for([&] { return !program().is_running(); }, otherwise);
+    if (program().wait(limit_) != Ending{status, 0}) fail(otherwise);
+}
+
+void Grading::expect_running(const Diagnosis& otherwise) {
+    if (!program().is_running()) fail(otherwise);
+}
+
+void Grading::wait_for(const std::function<bool()>& condition, const Diagnosis& otherwise) {
+    try {
+        wait_until(condition, otherwise.id, limit_);
+    } catch (const Unexpected&) {
+        fail(otherwise);
+    }
+}
+
+// ---- Its peer
+
+Peer Grading::connect() {
+    const Address address = socket_address();
+    const int fd = CALL(socket(address.family(), SOCK_STREAM, 0));
+    CALL(fcntl(fd, F_SETFD, FD_CLOEXEC));
+    const bool connected = ::connect(fd, address.get(), address.length()) == 0;  // the kernel's work, on loopback
+    Peer peer(fd);
+    if (!connected) fail(ended_early);
+    return peer;
+}
+
+void Grading::send(Peer& peer, std::string_view bytes) {
+    sent(bytes);
+    try {
+        peer.send(bytes);
+    } catch (const std::exception&) {  // it has gone, or does not read: what comes next shows it
+    }
+}
+
+namespace {
+
+/// Waits until the peer's descriptor can be read; false when the time is over.
+bool is_readable(const Peer& peer, Milliseconds limit) {
+    pollfd watched{peer.fd(), POLLIN, 0};
+    try {
+        wait_until([&] { return poll(&watched, 1, 0) == 1; }, "bytes", limit, &watched);
+    } catch (const Unexpected&) {
+        return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string Grading::receive(Peer& peer, std::size_t count) {
+    std::string bytes;
+    char buffer[65536];
+    while (bytes.size() < count && is_readable(peer, limit_)) {
+        const ssize_t got = recv(peer.fd(), buffer, std::min(sizeof buffer, count - bytes.size()), MSG_DONTWAIT);
+        if (got <= 0) break;
+        bytes.append(buffer, static_cast<std::size_t>(got));
+    }
+    received(bytes);
+    return bytes;
+}
+
+std::optional<std::string> Grading::receive_to_end(Peer& peer) {
+    std::string bytes;
+    char buffer[65536];
+    while (is_readable(peer, limit_)) {
+        const ssize_t got = recv(peer.fd(), buffer, sizeof buffer, MSG_DONTWAIT);
+        if (got <= 0) {
+            received(bytes);
+            return bytes;
+        }
+        bytes.append(buffer, static_cast<std::size_t>(got));
+    }
+    received(bytes);
+    return {};
+}
+
+std::optional<std::string> Grading::receive_datagram(Peer& peer, Address& sender, Milliseconds limit) {
+    if (!is_readable(peer, limit)) return {};
+    std::string bytes(65536, '\0');
+    const ssize_t got =
+        recvfrom(peer.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT, sender.out(), sender.out_length());
+    if (got == -1) return {};
+    bytes.resize(static_cast<std::size_t>(got));
+    received(bytes);
+    return bytes;
+}
+
+// ---- Judging
+
+void Grading::fail(const Diagnosis& diagnosis) {
+    diagnosis_ = &diagnosis;
+    if (!processes_.empty()) {
+        // A program that crashes is about to be dead when its peer notices: its end is waited for, but not long.
+        try {
+            wait_until([&] { return !program().is_running(); }, "its end", Milliseconds(100));
+        } catch (const Unexpected&) {
+        }
+        if (!program().is_running()) {
+            const Ending ending = program().wait(limit_);
+            if (ending.signal == SIGPIPE) {
+                // Not a crash: the diagnosis is about it, or about what came before it.
+            } else if (ending.signal != 0) {
+                diagnosis_ = &crashed;
+            } else if (&diagnosis == &says_nothing) {
+                diagnosis_ = &ended_early;
+            }
+        }
+    }
+    throw Failed{};
+}
+
+void Grading::fail(const Diagnosis& diagnosis, std::string_view expected, std::string_view actual) {
+    difference_.emplace(expected, actual);
+    fail(diagnosis);
+}
+
+std::string Grading::report() const {
+    std::string text;
+    for (std::size_t i = 0; i < steps_.size(); ++i)
+        text += fmt::format("  {:2}. {}\n", i + 1, steps_[i]);
+    if (diagnosis_ == nullptr) return text;
+    text += fmt::format("      {}\n",
+                        Text{"This step did not end as it should.", "이 단계가 뜻대로 끝나지 않았습니다."}.get());
+    if (difference_) text += "\n" + side_by_side(difference_->first, difference_->second);
+    if (!surprise_.empty()) text += "\n       " + surprise_ + "\n";
+    if (!processes_.empty()) {
+        Process& last = *processes_.back();
+        std::string said = last.out() + last.err();
+        if (!last.is_running())
+            text += fmt::format("\n  {}: {}\n", Text{"The program has ended", "프로그램이 끝났습니다"}.get(),
+                                to_text(last.wait(limit_)));
+        if (!said.empty()) {
+            text += fmt::format("\n  {}:\n", Text{"The program itself said", "프로그램이 스스로 출력한 것"}.get());
+            std::vector<std::string> lines = lines_of(said);
+            const std::size_t skipped = lines.size() > 12 ? lines.size() - 12 : 0;
+            if (skipped > 0) text += fmt::format("    | ... ({})\n", skipped);
+            for (std::size_t i = skipped; i < lines.size(); ++i)
+                text += "    | " + escaped(lines[i].substr(0, 200)) + "\n";
+        }
+    }
+    text += fmt::format("\n  {}: {}.\n", Text{"What that usually means", "이것은 보통 이런 뜻입니다"}.get(),
+                        diagnosis_->meaning.get());
+    return text;
+}
+
+const std::vector<Exercise>& course() {
+    static const std::vector<Exercise> all = [] {
+        std::vector<Exercise> list;
+        for (const auto& chapter : {tcp_exercises(), udp_exercises(), unix_exercises(), websocket_exercises()})
+            list.insert(list.end(), chapter.begin(), chapter.end());
+        return list;
+    }();
+    return all;
+}
+
+bool passes(const Exercise& exercise, Grading& grading) {
+    try {
+        exercise.grade(grading);
+        return true;
+    } catch (const Failed&) {
+    } catch (const std::exception& error) {  // a wait of the test's own tools that was in vain
+        grading.surprise_ = lines_of(error.what()).empty() ? "" : escaped(lines_of(error.what()).front());
+        try {
+            grading.fail(says_nothing);
+        } catch (const Failed&) {
+        }
+    }
+    return false;
+}
+
+}  // namespace exercise

@@ -1,0 +1,5 @@
+// No answer to anything: it crashes.
+
+#include <csignal>
+
+int main() { raise(SIGSEGV); }

@@ -1,0 +1,3 @@
+// No answer to anything: it does nothing.
+
+int main() {}
