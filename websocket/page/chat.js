@@ -5,9 +5,9 @@ import { ChatLink, complaintAboutText } from './chat_link.js';
 const $ = (id) => document.getElementById(id);
 const mostLines = 1000; // in the log
 
-// Control characters as symbols, so that a line is one.
+// Control characters but the tab as symbols, so that a line is one.
 function visible(text) {
-    return text.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+    return text.replace(/[\u0000-\u0008\u000a-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
         .replace(/[\u007f-\u009f\u2028\u2029]/g, '\u2421');
 }
 
