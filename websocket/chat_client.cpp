@@ -150,16 +150,17 @@ private:
     bool more_input_ = true;
 };
 
-/// What others have written, in one line and with nothing that a terminal obeys. A backslash stays one: escaped() makes
-/// two of it.
+/// What others have written, in one line and with nothing that a terminal obeys. A backslash stays one, and a tab a
+/// tab.
 std::string shown(std::string_view text) {
-    const std::string safe = escaped(text);
     std::string result;
-    for (std::size_t i = 0; i < safe.size(); ++i) {
-        result += safe[i];
-        if (safe.compare(i, 2, "\\\\") == 0) ++i;
+    for (;;) {
+        const std::size_t plain = std::min(text.find_first_of("\\\t"), text.size());
+        result += escaped(text.substr(0, plain));
+        if (plain == text.size()) return result;
+        result += text[plain];
+        text.remove_prefix(plain + 1);
     }
-    return result;
 }
 
 /// Above the line that is being typed.

@@ -230,6 +230,7 @@ private:
     void take_frames(Client& client, char* bytes, std::size_t count);
     void collect(Client& client);
     void put(Client& client, std::string_view bytes);
+    bool send_some(Client& client);
     void flush(Client& client);
     void leave(Client& client);
     void drop(Client& client);
@@ -345,6 +346,9 @@ inline EncodedMessage::EncodedMessage(Opcode kind, std::string_view payload) : o
 inline WebServer::Client* WebServer::find_taker(Id id) {
     Client* client = find(id);
     if (client == nullptr || client->phase != Phase::websocket || client->peer->close_sent()) return nullptr;
+    // A round that says much fills a queue that nobody has tried to send yet. What is wrong with a connection that
+    // turns out to be broken is found at the round's end.
+    if (client->unsent.size() > settings_.queue_bytes && !client->waited) send_some(*client);
     if (client->unsent.size() <= settings_.queue_bytes) return client;
     close(id, close_code::try_again_later, "too slow");
     return nullptr;
@@ -822,20 +826,24 @@ inline void WebServer::put(Client& client, std::string_view bytes) {
     dirty_.push_back(client.id);
 }
 
+/// As much of its queue as the kernel takes. False: the connection is broken.
+inline bool WebServer::send_some(Client& client) {
+    const ssize_t sent = TRY(::send(client.fd, client.unsent.data(), client.unsent.size(), 0));
+    if (sent == -1 && errno != EAGAIN && errno != EINTR) return false;
+    if (sent > 0) {
+        client.traffic.sent += static_cast<std::uint64_t>(sent);
+        if (client.account != nullptr) client.account->sent += static_cast<std::uint64_t>(sent);
+        client.unsent.drop_front(static_cast<std::size_t>(sent));
+        // Who is being closed has so much time for all that is left of its queue; others for a part of it.
+        if (client.phase != Phase::websocket || !client.peer->close_sent()) client.since = now_;
+    }
+    if (!client.unsent.empty()) client.waited = true;
+    return true;
+}
+
 inline void WebServer::flush(Client& client) {
     const Id id = client.id;
-    if (!client.unsent.empty()) {
-        const ssize_t sent = TRY(::send(client.fd, client.unsent.data(), client.unsent.size(), 0));
-        if (sent == -1 && errno != EAGAIN && errno != EINTR) return drop(client);
-        if (sent > 0) {
-            client.traffic.sent += static_cast<std::uint64_t>(sent);
-            if (client.account != nullptr) client.account->sent += static_cast<std::uint64_t>(sent);
-            client.unsent.drop_front(static_cast<std::size_t>(sent));
-            // Who is being closed has so much time for all that is left of its queue; others for a part of it.
-            if (client.phase != Phase::websocket || !client.peer->close_sent()) client.since = now_;
-        }
-        if (!client.unsent.empty()) client.waited = true;
-    }
+    if (!client.unsent.empty() && !send_some(client)) return drop(client);
     const bool drained = client.waited && client.unsent.empty();
     if (drained) client.waited = false;
     // What was needed once, for much, is not kept for each of ten thousand.

@@ -385,6 +385,20 @@ TEST_CASE("websocket chat: who does not read delays nobody, and is dropped", "[p
     CHECK_THAT(server.err(), ContainsSubstring("deaf leaves lobby: did not read what is said"));
 }
 
+TEST_CASE("websocket chat: who reads is not dropped for what others say at once", "[programs][websocket][chat]") {
+    const Server server = start_chat({"--queue", "5000"});
+    Member anna(server, "anna"), bob(server, "bob");
+    std::string many;  // in one recv() of the server, and ten times the queue
+    for (int i = 1; i <= 50; ++i)
+        many += wire::masked(0x81, Json{{"say", std::string(1000, 'x')}}.dump());
+    anna.peer().send(many);
+    for (int i = 1; i <= 50; ++i)
+        CHECK_THAT(bob.line(), StartsWith(fmt::format("{} <anna> xxx", i)));
+    Member late(server, "late");  // who gets all of it at once, too
+    for (int i = 1; i <= 50; ++i)
+        CHECK_THAT(late.line(), StartsWith(fmt::format("{} <anna> xxx", i)));
+}
+
 TEST_CASE("websocket chat: who says too much is read more slowly", "[programs][websocket][chat]") {
     const Server server = start_server(chat, {"--rate", "5"});
     Member anna(server, "anna"), loud(server, "loud");
