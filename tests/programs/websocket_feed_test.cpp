@@ -195,6 +195,41 @@ TEST_CASE("feed: a stream's and a WebSocket's bytes, counted by the other end", 
     CHECK(counters(server, way)["sent"] == 0);
 }
 
+TEST_CASE("feed: one connection used for this and that, and each request counted where it belongs",
+          "[programs][websocket][feed]") {
+    const Server server = start_feed({"--every", "60000"});
+    std::map<std::string, std::map<std::string, size_t>> seen;
+    Peer peer = Peer::connected_to(server);
+    const auto exchange = [&](const std::string& way, const std::string& request) {
+        peer.send(request);
+        const Response response = read_response(peer);
+        ++seen[way]["requests"];
+        seen[way]["received"] += request.size();
+        seen[way]["sent"] += response.head.size() + response.body.size();
+    };
+    exchange("polling", get("/poll"));
+    exchange("none", get("/style.css"));
+    exchange("long-polling", get("/long-poll", "X: y\r\n"));
+    exchange("polling", get("/poll?since=1"));
+    exchange("none", get("/counters"));
+    exchange("long-polling", get("/long-poll?since=0"));
+    exchange("polling", get("/poll?since=x"));  // refused, and it has cost something
+    for (const char* way : {"polling", "long-polling"}) {
+        INFO(way);
+        auto counted = counters(server, way);
+        for (const auto& [name, count] : seen[way]) {
+            INFO(name);
+            CHECK(counted[name] == static_cast<double>(count));
+        }
+        CHECK(counted["connections"] == 1);
+    }
+    // The next one is a stream: who cuts the polls does not mean it.
+    peer.send(get("/events"));
+    read_head(peer);
+    CHECK(command(server, "cut polling") == "0 cut");
+    CHECK(command(server, "cut sse") == "1 cut");
+}
+
 TEST_CASE("feed: over IPv6, and ended by Ctrl-C", "[programs][websocket][feed]") {
     if (!has_ipv6()) return;
     Server server = start_feed({"--host", "::1", "--every", "20"});
@@ -538,8 +573,17 @@ TEST_CASE("feed: its page", "[programs][websocket][feed][browser]") {
     const auto packages = npm_packages();
     const std::string chromium = packages ? find_chromium() : "";
     if (chromium.empty()) return;
-    const Server server = start_feed({"--every", "200"});
+    Server server = start_feed({"--every", "200"});
     Process page({"node", "tests/interop/feed_page.mjs", chromium, program("screenshots"), server.port()}, *packages);
     page.expect_exit(0, 4 * patience);
     CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    // Stopped and started by its reader once, and cut once: then the browser itself has said Last-Event-ID.
+    for (const std::string way : {"sse", "websocket"}) {
+        const auto lines = lines_with(server.err(), way + ": 127.0.0.1:");
+        REQUIRE(lines.size() == 3);
+        const auto last = [](const std::string& line) { return std::stol(line.substr(line.rfind(' '))); };
+        CHECK(last(lines[2]) > last(lines[1]));
+        CHECK(count_of(server.err(), way + ": 1 cut\n") == 1);
+        CHECK(lines_with(server.err(), " comes back, after ").size() == 4);
+    }
 }
