@@ -203,11 +203,6 @@ inline const Meaning& meaning_of(Version version, unsigned type, unsigned code) 
     return unknown;
 }
 
-/// Did the packet get to where it should go, and find nobody at its port?
-inline bool is_port_unreachable(Version version, unsigned type, unsigned code) {
-    return version == 4 ? type == 3 && code == 3 : type == 1 && code == 4;
-}
-
 inline bool is_time_exceeded(Version version, unsigned type) { return type == (version == 4 ? 11U : 3U); }
 
 /// An address without a port, which ICMP has not: "127.0.0.1", "fe80::1%eth0".

@@ -166,7 +166,7 @@ private:
             finish(*probe, error->offender);
             if (icmp::is_time_exceeded(version_, error->type)) continue;
             const icmp::Meaning& meaning = icmp::meaning_of(version_, error->type, error->code);
-            probe->is_last = true;
+            probe->is_last = error->mtu == 0;  // else the kernel knows now what the path takes, and cuts the next ones
             probe->mark = meaning.mark;
             if (error->mtu != 0) probe->mark += fmt::format("-{}", error->mtu);
             if (probe->mark == "!") probe->mark += fmt::format("<{}.{}>", error->type, error->code);

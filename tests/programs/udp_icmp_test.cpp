@@ -162,6 +162,49 @@ TEST_CASE("udp ping: both kinds of socket, and both versions of IP", "[programs]
     CHECK_THAT(others.out(), ContainsSubstring("40 packets transmitted, 40 received, 0% packet loss"));
 }
 
+TEST_CASE("udp ping: what it sends, as tshark reads it", "[programs][udp][icmp]") {
+    const auto network = loopback();
+    if (!network || !has_tool("tshark") || !has_ipv6()) return;
+    const TempDir folder;
+    Process capture(network->inside({program("tcp/sniffer"), "--pcap", folder / "pings.pcap"}));
+    capture.expect_line(Stream::err, "capturing on lo");
+    for (const char* host : {"127.0.0.1", "::1"})
+        run(network->inside(
+            ping({"--host", host, "--count", "2", "--interval", "1", "--size", "57", "--socket", "raw"})));
+    capture.signal(SIGINT);
+    capture.expect_exit(0);
+    // Type, code, status of the checksum (1: good), sequence number; and how long the data is.
+    const std::string read = run({"tshark",
+                                  "-r",
+                                  folder / "pings.pcap",
+                                  "-Y",
+                                  "icmp.type == 8 || icmpv6.type == 128",
+                                  "-T",
+                                  "fields",
+                                  "-E",
+                                  "separator=,",
+                                  "-e",
+                                  "icmp.type",
+                                  "-e",
+                                  "icmp.code",
+                                  "-e",
+                                  "icmp.checksum.status",
+                                  "-e",
+                                  "icmp.seq",
+                                  "-e",
+                                  "icmpv6.type",
+                                  "-e",
+                                  "icmpv6.code",
+                                  "-e",
+                                  "icmpv6.checksum.status",
+                                  "-e",
+                                  "icmpv6.echo.sequence_number",
+                                  "-e",
+                                  "data.len"});
+    CHECK(lines_of(read) ==
+          std::vector<std::string>{"8,0,1,1,,,,,57", "8,0,1,2,,,,,57", ",,,,128,0,1,1,57", ",,,,128,0,1,2,57"});
+}
+
 TEST_CASE("udp ping: says what it would need", "[programs][udp][icmp]") {
     const auto network = loopback(false);
     if (!network) return;
@@ -293,6 +336,12 @@ TEST_CASE("udp ping, traceroute: through routers, as Debian's see it", "[program
         if (!has_other) continue;
         others[host]->expect_exit(0);
         CHECK(hops_in(others[host]->out()) == way);
+    }
+    // Too large for the last link: the first is thrown away, and the others go through in pieces.
+    for (const std::string host : {"10.0.4.2", "fd00:4::2"}) {
+        const std::string router = host == "10.0.4.2" ? "10.0.3.2" : "fd00:3::2";
+        const std::string printed = run(hops->here(traceroute({"--host", host, "--first", "4", "--size", "1400"})));
+        CHECK(hops_in(printed) == std::vector<std::string>{"4 " + router + " !F-1400 " + host});
     }
 }
 
