@@ -125,6 +125,7 @@ private:
     std::random_device random_;
     std::uint32_t peer_, lines_ = 0;
     Room room_;
+    bool reachable_ = true;  // the group, when we sent last
     Clock::time_point next_beat_ = Clock::now();
     Allowance allowance_ = sending_allowance();
     std::string input_;                 // read, and not sent yet: lines, and the beginning of one
@@ -143,8 +144,10 @@ void Chat::join() {
 
 void Chat::say(Kind kind, std::string_view text) {
     const std::string bytes = to_bytes({kind, peer_, lines_, settings_.name, text});
-    if (TRY(sendto(mouth_, bytes.data(), bytes.size(), 0, group_.get(), group_.length())) == -1)
-        show({"* not sent: " + describe_error(errno)});  // the network is gone; it may come back
+    const bool sent = TRY(sendto(mouth_, bytes.data(), bytes.size(), 0, group_.get(), group_.length())) != -1;
+    // The network is gone; it may come back. Of beats that is said once.
+    if (!sent && (kind == Kind::line || reachable_)) show({"* not sent: " + describe_error(errno)});
+    reachable_ = sent;
     beat_within(std::chrono::seconds(settings_.beat));
 }
 

@@ -452,6 +452,21 @@ TEST_CASE("group chat: over IPv6, and from host to host", "[programs][udp][group
     CHECK(anna.err().empty());
 }
 
+TEST_CASE("group chat: a cable that is out", "[programs][udp][groups][chat]") {
+    TwoHosts hosts;
+    if (!hosts.are_there()) return;
+    Process anna(hosts.on_left(command(chatter, {"--interface", "cable", "--name", "anna", "--beat", "1"})));
+    anna.expect_line(Stream::out, "* you are anna");
+    run(hosts.on_left({"ip", "link", "set", "cable", "down"}));
+    anna.expect_line(Stream::out, "* not sent: Network is unreachable (ENETUNREACH)");
+    anna.feed("hello\n");
+    anna.expect_line(Stream::out, "* not sent: Network is unreachable (ENETUNREACH)");
+    anna.feed("/who\n");
+    anna.expect_line(Stream::out, "* here: anna (you)");
+    anna.signal(SIGTERM);
+    anna.expect_exit(0);
+}
+
 TEST_CASE("group chat: who is killed is missed, and comes back", "[programs][udp][groups][chat]") {
     Server anna = start_chat("anna", {"--beat", "1", "--silence", "1"});
     {
