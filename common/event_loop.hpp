@@ -34,6 +34,10 @@ public:
     /// Changes what a descriptor is watched for; was_reading and was_writing: what it has been until now.
     void change(int fd, bool was_reading, bool was_writing, bool reading, bool writing);
 
+    /// Ends watching a descriptor that stays open: without this, an error of it is told even when it is watched for
+    /// nothing. add() begins anew.
+    void remove(int fd, bool was_reading, bool was_writing);
+
     /// Waits until something is ready, at most for so many milliseconds (-1: for ever). Valid until the next call.
     std::span<const Ready> wait(int milliseconds);
 
@@ -62,6 +66,11 @@ inline void EventLoop::change(int fd, bool, bool, bool reading, bool writing) {
     CALL(epoll_ctl(queue_, EPOLL_CTL_MOD, fd, &event));
 }
 
+inline void EventLoop::remove(int fd, bool, bool) {
+    epoll_event event{};  // Linux before 2.6.9 wanted one here, too
+    CALL(epoll_ctl(queue_, EPOLL_CTL_DEL, fd, &event));
+}
+
 inline std::span<const EventLoop::Ready> EventLoop::wait(int milliseconds) {
     const int count = CALL(epoll_wait(queue_, events_.data(), at_a_time, milliseconds));
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
@@ -86,6 +95,10 @@ inline void EventLoop::change(int fd, bool was_reading, bool was_writing, bool r
     if (writing != was_writing) EV_SET(next++, fd, EVFILT_WRITE, writing ? EV_ADD : EV_DELETE, 0, 0, nullptr);
     const int count = static_cast<int>(next - changes.data());
     if (count > 0) CALL(kevent(queue_, changes.data(), count, nullptr, 0, nullptr));
+}
+
+inline void EventLoop::remove(int fd, bool was_reading, bool was_writing) {
+    change(fd, was_reading, was_writing, false, false);
 }
 
 inline std::span<const EventLoop::Ready> EventLoop::wait(int milliseconds) {

@@ -18,6 +18,7 @@ int fuzz_group_chat(const std::uint8_t* data, std::size_t size);
 int fuzz_http_response(const std::uint8_t* data, std::size_t size);
 int fuzz_icmp(const std::uint8_t* data, std::size_t size);
 int fuzz_icmp_errors(const std::uint8_t* data, std::size_t size);
+int fuzz_observer(const std::uint8_t* data, std::size_t size);
 int fuzz_probe(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
@@ -45,6 +46,7 @@ const std::vector<Target> targets = {
     {"http_response", fuzz_http_response},
     {"icmp", fuzz_icmp},
     {"icmp_errors", fuzz_icmp_errors},
+    {"observer", fuzz_observer},
     {"probe", fuzz_probe},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},

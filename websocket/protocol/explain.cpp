@@ -111,6 +111,59 @@ std::string length_form(const FrameHeader& header) {
 
 }  // namespace
 
+std::string tell_frame(const std::string& who, const FrameHeader& header, std::string_view head,
+                       std::string_view payload) {
+    const auto first = static_cast<std::uint8_t>(head[0]);
+    const auto second = static_cast<std::uint8_t>(head[1]);
+    const std::size_t extended = head.size() - 2 - (header.masked ? 4U : 0U);
+    std::string text =
+        fmt::format("{}: {} frame, {} of payload\n", who, opcode_name(header.opcode), bytes_counted(header.length));
+    const auto line = [&](const std::string& bytes, const std::string& meaning) {
+        text += fmt::format("  {:<12} {}\n", bytes, meaning);
+    };
+    line(hex(head.substr(0, 1)), bits(first, 0x80) + (header.fin ? "  FIN: the message ends with this frame"
+                                                                 : "  FIN 0: more fragments follow (5.4)"));
+    line("", bits(first, 0x70) +
+                 (header.rsv1 && !header.rsv2 && !header.rsv3 ? "  RSV1: the message is compressed (RFC 7692, 6)"
+                  : (first & 0x70U) != 0 ? "  RSV: !! set, and no extension that we know uses them (5.2)"
+                                         : "  RSV1 to RSV3: 0, no extension uses them"));
+    line("", bits(first, 0x0F) + fmt::format("  opcode {:X}: {}{}", first & 0x0FU, opcode_name(header.opcode),
+                                             !is_known(header.opcode)    ? ", !! which must fail the connection (5.2)"
+                                             : is_control(header.opcode) ? " (5.5)"
+                                                                         : " (5.6)"));
+    line(hex(head.substr(1, 1)), bits(second, 0x80) + (header.masked ? "  MASK: as every frame of a client (5.3)"
+                                                                     : "  MASK 0: as every frame of a server (5.1)"));
+    line("", bits(second, 0x7F) + fmt::format("  {}: {}", second & 0x7FU, length_form(header)));
+    if (extended > 0)
+        line(hex(head.substr(2, extended)), fmt::format("length {}, in network byte order", header.length));
+    if (header.masked)
+        line(hex(head.substr(2 + extended)), "masking key: byte i of the payload was XORed with byte i mod 4");
+
+    std::string plain(payload);
+    if (header.masked) apply_mask(plain.data(), plain.size(), header.key);
+    const char* more = header.length > payload.size() ? " ..." : "";
+    const auto payload_lines = [&](const char* name, const std::string& bytes) {
+        for (std::size_t begin = 0; begin < bytes.size(); begin += 16) {
+            const bool last = begin + 16 >= bytes.size();
+            text += fmt::format("  {:<20} {}{}\n", begin == 0 ? name : "",
+                                hex(std::string_view(bytes).substr(begin, 16)), last ? more : "");
+        }
+    };
+    payload_lines(header.masked ? "payload, masked" : "payload", std::string(payload));
+    if (header.masked) payload_lines("payload, unmasked", plain);
+    if (header.opcode == Opcode::close && plain.size() >= 2) {
+        const unsigned code =
+            static_cast<unsigned>(static_cast<std::uint8_t>(plain[0])) << 8U | static_cast<std::uint8_t>(plain[1]);
+        text += fmt::format("  {:<20} {} ({}), reason \"{}\" (7.4)\n", "close code", code, close_code_meaning(code),
+                            escaped(std::string_view(plain).substr(2)));
+    } else if (!plain.empty() && header.opcode != Opcode::binary && !header.rsv1) {
+        text += fmt::format("  {:<20} \"{}\"{}\n", "as text", escaped(plain), more);
+    }
+    return text + rule(header);
+}
+
+// ---- From a stream
+
 std::string FrameTeller::take(std::string_view bytes) {
     std::string text;
     while (!lost_ && (!bytes.empty() || in_payload_)) {
@@ -144,7 +197,7 @@ std::string FrameTeller::take(std::string_view bytes) {
         bytes.remove_prefix(count);
         missing_ -= count;
         if (missing_ > 0) break;
-        text += tell();
+        text += tell_frame(who_, header_, head_, payload_);
         head_.clear();
         in_payload_ = false;
     }
@@ -156,56 +209,6 @@ std::string FrameTeller::end() const {
     if (head_.empty()) return "";
     if (!in_payload_) return fmt::format("{}: the header is not whole: {}", who_, hex(head_));
     return fmt::format("{}: {} of the payload {} missing", who_, bytes_counted(missing_), missing_ == 1 ? "is" : "are");
-}
-
-std::string FrameTeller::tell() const {
-    const auto first = static_cast<std::uint8_t>(head_[0]);
-    const auto second = static_cast<std::uint8_t>(head_[1]);
-    const std::size_t extended = head_.size() - 2 - (header_.masked ? 4U : 0U);
-    std::string text =
-        fmt::format("{}: {} frame, {} of payload\n", who_, opcode_name(header_.opcode), bytes_counted(header_.length));
-    const auto line = [&](const std::string& bytes, const std::string& meaning) {
-        text += fmt::format("  {:<12} {}\n", bytes, meaning);
-    };
-    line(hex(head_.substr(0, 1)), bits(first, 0x80) + (header_.fin ? "  FIN: the message ends with this frame"
-                                                                   : "  FIN 0: more fragments follow (5.4)"));
-    line("", bits(first, 0x70) +
-                 (header_.rsv1 && !header_.rsv2 && !header_.rsv3 ? "  RSV1: the message is compressed (RFC 7692, 6)"
-                  : (first & 0x70U) != 0 ? "  RSV: !! set, and no extension that we know uses them (5.2)"
-                                         : "  RSV1 to RSV3: 0, no extension uses them"));
-    line("", bits(first, 0x0F) + fmt::format("  opcode {:X}: {}{}", first & 0x0FU, opcode_name(header_.opcode),
-                                             !is_known(header_.opcode)    ? ", !! which must fail the connection (5.2)"
-                                             : is_control(header_.opcode) ? " (5.5)"
-                                                                          : " (5.6)"));
-    line(hex(head_.substr(1, 1)), bits(second, 0x80) + (header_.masked ? "  MASK: as every frame of a client (5.3)"
-                                                                       : "  MASK 0: as every frame of a server (5.1)"));
-    line("", bits(second, 0x7F) + fmt::format("  {}: {}", second & 0x7FU, length_form(header_)));
-    if (extended > 0)
-        line(hex(head_.substr(2, extended)), fmt::format("length {}, in network byte order", header_.length));
-    if (header_.masked)
-        line(hex(head_.substr(2 + extended)), "masking key: byte i of the payload was XORed with byte i mod 4");
-
-    std::string plain = payload_;
-    if (header_.masked) apply_mask(plain.data(), plain.size(), header_.key);
-    const char* more = header_.length > shown ? " ..." : "";
-    const auto payload_lines = [&](const char* name, const std::string& bytes) {
-        for (std::size_t begin = 0; begin < bytes.size(); begin += 16) {
-            const bool last = begin + 16 >= bytes.size();
-            text += fmt::format("  {:<20} {}{}\n", begin == 0 ? name : "",
-                                hex(std::string_view(bytes).substr(begin, 16)), last ? more : "");
-        }
-    };
-    payload_lines(header_.masked ? "payload, masked" : "payload", payload_);
-    if (header_.masked) payload_lines("payload, unmasked", plain);
-    if (header_.opcode == Opcode::close && plain.size() >= 2) {
-        const unsigned code =
-            static_cast<unsigned>(static_cast<std::uint8_t>(plain[0])) << 8U | static_cast<std::uint8_t>(plain[1]);
-        text += fmt::format("  {:<20} {} ({}), reason \"{}\" (7.4)\n", "close code", code, close_code_meaning(code),
-                            escaped(std::string_view(plain).substr(2)));
-    } else if (!plain.empty() && header_.opcode != Opcode::binary && !header_.rsv1) {
-        text += fmt::format("  {:<20} \"{}\"{}\n", "as text", escaped(plain), more);
-    }
-    return text + rule(header_);
 }
 
 }  // namespace websocket

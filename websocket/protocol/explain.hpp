@@ -21,6 +21,11 @@ std::string bytes_of_hex(std::string_view text);
 /// What a close code means (RFC 6455, section 7.4.1; the registry of IANA).
 const char* close_code_meaning(unsigned code);
 
+/// A frame told bit by bit, in lines. who: stands before it; head: the header's bytes; payload: the first bytes of the
+/// payload as they came.
+std::string tell_frame(const std::string& who, const FrameHeader& header, std::string_view head,
+                       std::string_view payload);
+
 /// Tells the frames of one direction of a connection, of which the bytes come in pieces of any size.
 class FrameTeller {
 public:
@@ -38,8 +43,6 @@ public:
 
 private:
     static constexpr std::size_t shown = 64;
-
-    std::string tell() const;
 
     std::string who_;
     std::string head_;     // the header's bytes
