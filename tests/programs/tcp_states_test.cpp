@@ -33,7 +33,8 @@ std::string ask_ss(const std::string& state, const std::string& local, const std
     std::string filter = "sport = " + local;
     if (peer != "0") filter += " and dport = " + peer;
     const std::vector<std::string> all = lines_of(run({"ss", "-tanH", filter}));
-    if (state == "LISTEN")
+    // Of a listener's port only the listener counts: once it is closed, the kernel may give the port to anybody.
+    if (state == "LISTEN" || peer == "0")
         return lines_with(fmt::format("{}\n", fmt::join(all, "\n")), "LISTEN").empty() ? "" : "LISTEN";
     return all.empty() ? "" : all[0].substr(0, all[0].find(' '));
 }
