@@ -405,7 +405,8 @@ void ChatClient::take_error(const chat::Json& message) {
     if (is_joined()) {  // and where we were, we are
         wished_room_ = settings_.room;
         wished_name_ = settings_.name;
-        return tell(text);
+        tell(text);
+        return say_pending();
     }
     if (!typing_ || what != "name") throw std::runtime_error(text);
     tell(text + "; what is your name?");

@@ -589,6 +589,23 @@ TEST_CASE("websocket chat client: codes after which it comes again, and others",
     }
 }
 
+TEST_CASE("websocket chat client: a server that is silent is asked, and left", "[programs][websocket][chat]") {
+    Peer listener = Peer::bound(SOCK_STREAM);
+    Process client(
+        {program(chatter), "--name", "x", "--port", listener.port(), "--first-wait", "1", "--patience", "1"});
+    {
+        WebSocketPeer server(listener, true, "Sec-WebSocket-Protocol: chat\r\n");
+        CHECK_THAT(server.payload(0x81), StartsWith("{\"join\""));
+        server.send_frame(0x81, R"({"joined":"lobby","name":"x","life":"L","last":0,"missed":0})");
+        CHECK(server.frame() == "89 ");
+        server.send_frame(0x8A, "");  // here I am
+        CHECK(server.frame() == "89 ");
+        client.expect(Stream::err, "* not connected: silent for 1 s");
+    }
+    WebSocketPeer again(listener, true, "Sec-WebSocket-Protocol: chat\r\n");
+    CHECK_THAT(again.payload(0x81), StartsWith("{\"join\""));
+}
+
 TEST_CASE("websocket chat client: a hostile server", "[programs][websocket][chat]") {
     Peer listener = Peer::bound(SOCK_STREAM);
     Process client({program(chatter), "--name", "x", "--port", listener.port()}, {.terminal = Terminal::all});

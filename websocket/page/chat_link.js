@@ -11,7 +11,7 @@
 
 const firstWait = 500; // milliseconds
 const longestWait = 30_000;
-const patience = 20_000; // until a connection has come to something
+const patience = 20_000; // until a connection has come to something, or a line of ours has come back
 const mostUnconfirmed = 10; // lines on their way at a time
 const mostBytes = 1000; // of a line
 
@@ -142,6 +142,13 @@ export class ChatLink {
             line.sent = true;
             this.#send({ say: line.text, id: line.id });
         }
+        this.#watch();
+    }
+
+    /// A page can't ping, nor does it see that it is pinged: it notices that nobody is there when no line comes back.
+    #watch() {
+        clearTimeout(this.#timer);
+        if (this.#pending.length > 0) this.#timer = setTimeout(() => this.#lose(`no answer for ${patience / 1000} s`), patience);
     }
 
     #take(data) {
@@ -191,6 +198,7 @@ export class ChatLink {
         const why = text(message.text);
         if (this.#joined) {
             this.#wish = this.#is; // where we were, we are
+            this.#sayPending();
             return this.#tell.onerror(why);
         }
         const socket = this.#socket;
