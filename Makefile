@@ -162,7 +162,7 @@ help:
 	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
-	@echo 'make fuzz [SECONDS=60]      feeds the WebSocket layer with what clang makes up'
+	@echo 'make fuzz [SECONDS=60]      feeds the parsers and protocols what clang makes up'
 	@echo 'make bench [PART=websocket] how fast the servers are, beside the least that a server can do'
 	@echo 'make bench-build            what building costs'
 	@echo 'make format                 lays out every file as .clang-format says'

@@ -103,3 +103,25 @@ TEST_CASE("datagram: asked as often as wanted, and then no more", "[unit][datagr
         CHECK(receive_until(server.fd(), Clock::now()));
     CHECK_FALSE(receive_until(server.fd(), Clock::now()));
 }
+
+TEST_CASE("datagram: asking comes to its end where there is always something else to be read", "[unit][datagram]") {
+    const Peer own = Peer::bound(SOCK_DGRAM), server = Peer::bound(SOCK_DGRAM);
+    const auto flood = [&] {
+        const Address here = own.address();
+        sendto(own.fd(), "x", 1, 0, here.get(), here.length());
+    };
+    const auto began = std::chrono::steady_clock::now();
+    flood();
+    const auto answer =
+        ask(own.fd(), server.address(), "question", {std::chrono::milliseconds(20), 3}, [&](const Datagram&) {
+            if (std::chrono::steady_clock::now() - began > patience) throw Unexpected("it asks for ever");
+            flood();  // each is followed by another
+            return false;
+        });
+    CHECK_FALSE(answer);
+    int asked = 0;
+    char room[100];
+    while (recv(server.fd(), room, sizeof room, MSG_DONTWAIT) > 0)
+        ++asked;
+    CHECK(asked == 3);
+}
