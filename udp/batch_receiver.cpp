@@ -83,7 +83,8 @@ private:
         static std::array<mmsghdr, batch::most_per_call> messages;
         static std::array<iovec, batch::most_per_call> pieces;
         static std::array<sockaddr_storage, batch::most_per_call> senders;
-        for (std::size_t i = 0; i < messages.size(); ++i) {
+        static std::size_t changed = messages.size();  // so many have been filled in since they were laid out
+        for (std::size_t i = 0; i < changed; ++i) {
             pieces[i] = {rooms.data() + i * each, each};
             messages[i] = {};
             messages[i].msg_hdr.msg_iov = &pieces[i];
@@ -93,7 +94,8 @@ private:
         }
         const int count = CALL(recvmmsg(endpoint_, messages.data(), messages.size(), MSG_WAITFORONE, nullptr));
         count_call();
-        for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+        changed = static_cast<std::size_t>(count);
+        for (std::size_t i = 0; i < changed; ++i) {
             const msghdr& message = messages[i].msg_hdr;
             take({static_cast<const char*>(message.msg_iov->iov_base), messages[i].msg_len},
                  {static_cast<const sockaddr*>(message.msg_name), message.msg_namelen});
