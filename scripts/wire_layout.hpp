@@ -162,6 +162,23 @@ inline std::string cut(const std::string& text, std::size_t most) {
     return piece + "..";
 }
 
+/// A text in lines of at most so many columns, broken at blanks where there are any.
+inline std::vector<std::string> wrapped(const std::string& text, std::size_t most) {
+    std::vector<std::string> lines{""};
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = std::min(text.find(' ', begin), text.size());
+        const std::string word = cut(text.substr(begin, end - begin), most - 2);
+        const bool first = lines.back().empty();
+        if (!first && width_of(lines.back()) + 1 + width_of(word) > most) {
+            lines.push_back("  " + word);
+        } else {
+            lines.back() += (first ? "" : " ") + word;
+        }
+        begin = end + 1;
+    }
+    return lines;
+}
+
 /// The arguments of a call as written: those of "f(a, g(b, c), d)" are "a", "g(b, c)" and "d".
 inline std::vector<std::string> arguments_of(const std::string& call) {
     std::vector<std::string> arguments;

@@ -103,8 +103,10 @@ public:
         }
         int note_y = y + 30;
         std::string notes = legend(note_y);
-        for (const std::string& note : diagram_.notes)
-            notes += fmt::format("<text class=\"note\" x=\"{}\" y=\"{}\">{}</text>\n", time_x, note_y += 18, xml(note));
+        for (const std::string& note : diagram_.notes) {
+            for (const std::string& part : wrapped(note, 160))
+                notes += text_at("note", time_x, note_y += 18, part) + "\n";
+        }
         return fmt::format(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"wire\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
             "height=\"{1}\" role=\"img\" aria-label=\"{2}: sequence diagram\">\n<style>\n{3}</style>\n"

@@ -24,8 +24,10 @@ public:
             if (fold.hides(i, count) && i == fold.first)
                 text_ += fmt::format("{:7} ... {} more rows (--all shows them)\n", "", count - fold.first - fold.last);
         }
-        for (const std::string& note : diagram_.notes)
-            text_ += plain(note) + "\n";
+        for (const std::string& note : diagram_.notes) {
+            for (const std::string& line : wrapped(plain(note), 100))
+                text_ += line + "\n";
+        }
         return std::move(text_);
     }
 

@@ -103,6 +103,7 @@ TEST_CASE("wire: as text in ASCII, in 100 columns, whatever a peer has sent", "[
         for (const bool middle : {false, true}) {
             Diagram drawn = made_by_hand(evil);
             drawn.has_middle = middle;
+            drawn.notes = {"client: " + escaped(evil), "client: said " + escaped(evil) + " to us"};
             int which = 0;
             for (Event& event : drawn.events) {
                 if (!middle || event.kind != Kind::packet) continue;
@@ -187,6 +188,10 @@ TEST_CASE("wire: texts are made to fit", "[unit][wire]") {
     CHECK(abridged("socket(address.family(), SOCK_STREAM, 0)", 24) == "socket(..SOCK_STREAM..)");
     CHECK(abridged("socket(address.family(), SOCK_STREAM, 0)", 30) == "socket(.., SOCK_STREAM, ..)");
     CHECK(abridged("setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse)", 8) == "setsoc..");
+    CHECK(wrapped("one two three", 8) == std::vector<std::string>{"one two", "  three"});
+    CHECK(wrapped("one  two", 8) == std::vector<std::string>{"one  two"});
+    CHECK(wrapped("123456789 12", 8) == std::vector<std::string>{"1234..", "  12"});
+    CHECK(wrapped("", 8) == std::vector<std::string>{""});
     CHECK(width_of("hello") == 5);
     CHECK(width_of("안녕") == 4);
     CHECK(cut("안녕하세요", 7) == "안녕..");
