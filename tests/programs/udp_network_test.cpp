@@ -278,7 +278,7 @@ TEST_CASE("udp files: sizes around a piece, and names", "[programs][udp][files]"
     if (host == "::1" && !has_ipv6()) return;
     const TempDir source, target;
     Server receiver = start_server(pair + "_receiver", {"--folder", target.path(), "--host", host});
-    for (const size_t size : {0, 1, 1199, 1200, 1201, 2400, 300'000}) {
+    for (const unsigned size : {0U, 1U, 1199U, 1200U, 1201U, 2400U, 300'000U}) {
         const std::string name = "file-" + std::to_string(size), bytes = random_bytes(size);
         write_file(source / name, bytes);
         CHECK_THAT(run(receiver.client(pair + "_sender", {source / name})),

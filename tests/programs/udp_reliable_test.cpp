@@ -115,7 +115,7 @@ TEST_CASE("udp reliable: a sender that only repeats itself is given up; one that
         {Kind::data, transfer::first_flag, 0, 78, 0, 1, transfer::to_bytes(transfer::Announcement{10, "lie"})});
     Peer liar = Peer::bound(SOCK_DGRAM);
     Address from;
-    for (const std::size_t i : {0, 1, 2}) {
+    for (std::size_t i = 0; i < 3; ++i) {
         liar.send_to(address_of(other), datagrams[i]);
         const auto answer = transfer::parse(liar.receive_from(from));
         REQUIRE(answer);

@@ -110,7 +110,7 @@ TEST_CASE("tftp: netascii", "[unit][udp][tftp]") {
 }
 
 TEST_CASE("tftp: both sides, whatever the sizes; block numbers wrap", "[unit][udp][tftp]") {
-    const size_t block = GENERATE(8, 512, 1428);
+    const size_t block = GENERATE(size_t{8}, size_t{512}, size_t{1428});
     for (const size_t size : {size_t{0}, size_t{1}, block - 1, block, block + 1, 3 * block, 70'000 * size_t{8}}) {
         const std::string bytes = size > 100'000 && block != 8 ? random_bytes(1000) : random_bytes(size);
         const bool netascii = size % 2 == 1;
