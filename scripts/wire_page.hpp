@@ -296,9 +296,9 @@ font:13px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}
 )";
     static constexpr const char* after = R"(</div>
 <div id="panel">
-<div id="bar"><button id="back" type="button">&larr; back</button><button id="next" type="button">next &rarr;</button>
-<button id="whole" type="button">all</button><span id="where"></span></div>
-<pre id="about" aria-live="polite">Point at a row, or go through them with the arrow keys. Home: the first; Escape: all again.</pre>
+<div id="bar"><button id="back" type="button">&larr; @BACK@</button><button id="next" type="button">@NEXT@ &rarr;</button>
+<button id="whole" type="button">@ALL@</button><span id="where"></span></div>
+<pre id="about" aria-live="polite">@HINT@</pre>
 </div>
 <script>
 'use strict';
@@ -348,12 +348,23 @@ go(-1);
 </body>
 </html>
 )";
+    const bool korean = narrator::speaks_korean();
+    const std::pair<const char*, const char*> words[] = {
+        {"@BACK@", korean ? "이전" : "back"},
+        {"@NEXT@", korean ? "다음" : "next"},
+        {"@ALL@", korean ? "전체" : "all"},
+        {"@HINT@",
+         korean ? "줄을 가리키면 설명이 나온다. 화살표 키로 한 단계씩 간다. Home: 처음, Escape: 다시 전체."
+                : "Point at a row, or go through them with the arrow keys. Home: the first; Escape: all again."}};
+    std::string controls = after;
+    for (const auto& [mark, word] : words)
+        controls.replace(controls.find(mark), std::string_view(mark).size(), word);
     const std::string title = xml(diagram.pair) + ": what really happened";
     const std::string head = fmt::format(
         "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
         "content=\"width=device-width\">\n<title>{}</title>\n",
-        narrator::speaks_korean() ? "ko" : "en", title);
-    return head + before + draw_svg(diagram, most_rows) + after;
+        korean ? "ko" : "en", title);
+    return head + before + draw_svg(diagram, most_rows) + controls;
 }
 
 }  // namespace diagram

@@ -170,11 +170,10 @@ public:
 
     bool has_ended() {
         if (pid_ == -1) return true;
-        if (waitpid(pid_, &status_, WNOHANG) != pid_) return false;
-        // Children that it left behind: only of its group, and only while they are there.
-        kill(-pid_, SIGKILL);
-        pid_ = -1;
-        ended_ = true;
+        siginfo_t info{};
+        if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == -1 || info.si_pid != pid_)
+            return false;
+        kill_now();
         return true;
     }
 
@@ -221,6 +220,7 @@ private:
         return fd;
     }
 
+    /// With the children that it has left behind; before it is waited for, so that its number is still its own.
     void kill_now() {
         end_input();
         if (pid_ == -1) return;

@@ -316,6 +316,20 @@ TEST_CASE("wire: a bad network in the middle", "[programs][wire]") {
                                      "client server-middle> PSH,ACK seq 5 len 2 ack 1", "server: recv = 2"}));
     CHECK(split.json["middle"] == true);
 
+    // By trouble, or by the network itself where the kernel has netem.
+    const Run slow = run_pair({"udp/echo", "--delay", "20"});
+    const bool by_trouble = slow.json["middle"] == true;
+    CHECK(has_in_order(slow.story,
+                       {"client: sendto(", by_trouble ? "client server-middle> UDP len 6" : "client> UDP len 6",
+                        "server: recvfrom = 6", "client: recvfrom = 6"}));
+    const auto time_of = [&](const std::string& side, const std::string& kind, const std::string& name) {
+        for (const Json& event : slow.json["events"])
+            if (event["side"] == side && event["kind"] == kind && event.value("name", "") == name)
+                return event["time"].get<long long>();
+        return 0LL;
+    };
+    CHECK(time_of("server", "result", "recvfrom") - time_of("client", "call", "sendto") >= 20'000'000);
+
     // The seed is always the same: so are those that are lost.
     const Run lossy = run_pair({"udp/echo", "--loss", "40", "--client", "--timeout 50"});
     CHECK(has_in_order(lossy.story,

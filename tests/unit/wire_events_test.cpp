@@ -146,6 +146,30 @@ TEST_CASE("wire: segments, whose they are and what is said of them", "[unit][wir
     CHECK(event->header.find("sequence number") != std::string::npos);
 }
 
+TEST_CASE("wire: the window where it matters", "[unit][wire]") {
+    std::vector<sniffer::Packet> packets = packets_of(capture);
+    constexpr std::size_t window = 14 + 20 + 14;  // behind Ethernet and IPv4
+    packets[6].bytes.at(window) = packets[6].bytes.at(window + 1) = 0;
+    Traffic traffic({7000, 7000});
+    std::vector<std::string> labels;
+    for (const sniffer::Packet& packet : packets)
+        labels.push_back(traffic.take(packet)->label);
+    CHECK(labels[6] == "ACK seq 7 ack 7 win 0");
+    CHECK(labels[7] == "FIN,ACK seq 7 ack 7 win 65536");  // open again
+    CHECK(labels[9] == "ACK seq 8 ack 8");
+}
+
+TEST_CASE("wire: every so-manieth segment is lost", "[unit][wire]") {
+    Traffic traffic({7000, 7000}, 4);
+    int count = 0;
+    for (const sniffer::Packet& packet : packets_of(capture)) {
+        const auto event = traffic.take(packet);
+        REQUIRE(event);
+        CHECK(event->dropped == (++count % 4 == 0));
+        CHECK((!event->details.empty() && event->details.back() == "lost") == event->dropped);
+    }
+}
+
 TEST_CASE("wire: packets cut short at every byte", "[unit][wire]") {
     const std::vector<sniffer::Packet> packets = packets_of(capture);
     for (const sniffer::Packet& whole : packets) {
