@@ -10,7 +10,7 @@
 // and writes, and hands a copy of what it read to another, which tells what that was (protocol/observer.hpp). So
 // nobody who looks can make the traffic wait: not a terminal that is stopped by Ctrl-S, and not a slow browser.
 // Try it: a page of your own, opened by way of the tap (http://127.0.0.1:7001/), since it names its server by its own
-// address; build/websocket/frames --raw ... | nc 127.0.0.1 7001; kill -9 of either side, and see what the other gets.
+// address; build/websocket/frames --raw ... | ncat 127.0.0.1 7001; kill -9 of either side, and see what the other gets.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -139,16 +139,16 @@ private:
 void Forwarder::tell(Link& link, Happening::Kind kind, Side from, std::string_view bytes) {
     if (!link.told) return;
     Happening happening{kind, link.number, microseconds(), from == client ? Direction::up : Direction::down};
+    const bool is_end = kind != Happening::Kind::bytes;
     for (const Side side : {client, server}) {
         if (link.unseen[side] == 0) continue;
         Happening gap{Happening::Kind::gap, link.number, happening.time,
                       side == client ? Direction::up : Direction::down};
         gap.count = link.unseen[side];
-        if (mailbox_.put(std::move(gap))) link.unseen[side] = 0;
+        if (mailbox_.put(std::move(gap), is_end)) link.unseen[side] = 0;
     }
     happening.bytes = bytes;
-    const bool in_a_gap = link.unseen[from] > 0 && kind == Happening::Kind::bytes;
-    if (in_a_gap || !mailbox_.put(std::move(happening))) link.unseen[from] += bytes.size();
+    if (link.unseen[from] > 0 || !mailbox_.put(std::move(happening), is_end)) link.unseen[from] += bytes.size();
 }
 
 void Forwarder::accept_clients() {

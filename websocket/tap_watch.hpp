@@ -43,15 +43,14 @@ public:
 
     int fd() const { return ends_[0]; }
 
-    /// False if there is no room: the other thread is too slow. The ends of connections always find room.
-    bool put(Happening&& happening) {
-        const bool is_end = happening.kind != Happening::Kind::open && happening.kind != Happening::Kind::bytes &&
-                            happening.kind != Happening::Kind::gap;
+    /// False if there is no room: the other thread is too slow. With `always` there is: for the end of a connection,
+    /// and what has to be said before it.
+    bool put(Happening&& happening, bool always = false) {
         const std::size_t size = happening.bytes.size() + sizeof happening;
         bool was_empty = false;
         {
             const std::lock_guard lock(mutex_);
-            if (bytes_ + size > most_bytes && !is_end) return false;
+            if (bytes_ + size > most_bytes && !always) return false;
             was_empty = waiting_.empty();
             bytes_ += size;
             waiting_.push_back(std::move(happening));

@@ -264,6 +264,30 @@ TEST_CASE("tap: a page that does not read misses records, and is told how many",
         "how many records the page has missed");
 }
 
+TEST_CASE("tap: a terminal that is stopped makes nobody wait, and is told what it has missed",
+          "[programs][websocket][tap]") {
+    Peer target = Peer::bound(SOCK_STREAM);
+    Server server =
+        start_server(tap, {"--to", "127.0.0.1:" + target.port(), "--segments"}, {.terminal = Terminal::output});
+    Through one(server, target);
+    one.client.send("\x01 nothing");
+    CHECK(one.server_side.receive(9) == "\x01 nothing");
+    server.expect(Stream::terminal, "no HTTP from the client");
+    server.type("\x13");  // Ctrl-S
+    const std::string piece = random_bytes(200'000);
+    // As long as there is room, copies wait for the terminal: 64 MiB.
+    for (int i = 0; i < 400; ++i) {
+        one.client.send(piece);
+        CHECK(one.server_side.receive(piece.size()) == piece);
+    }
+    server.type("\x11");  // Ctrl-Q
+    one.client.close();
+    one.server_side.close();
+    server.expect(Stream::terminal, " passed unseen: this program was too slow to look");
+    server.expect(Stream::terminal, "over: ");
+    server.expect(Stream::terminal, "bytes: 80000009 up, 0 down");
+}
+
 TEST_CASE("tap: what it has saved reads back as what it has told", "[programs][websocket][tap]") {
     const TempDir folder;
     const std::string lines = folder / "a.jsonl", packets = folder / "a.pcap";

@@ -743,7 +743,8 @@ TEST_CASE("tap: the mailbox takes no more than it may, but every end", "[unit][w
         ++taken;
     CHECK(taken > 1000);
     CHECK(taken * 60'000 <= Mailbox::most_bytes);
-    CHECK(mailbox.put({Happening::Kind::fin, 1, 1, up}));
+    CHECK_FALSE(mailbox.put({Happening::Kind::bytes, 1, 1, up, std::string(60'000, 'x')}));
+    CHECK(mailbox.put({Happening::Kind::fin, 1, 1, up}, true));
     bool ended = true;
     CHECK(mailbox.take(ended).size() == taken + 1);
     CHECK_FALSE(ended);

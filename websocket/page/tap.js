@@ -511,4 +511,5 @@ document.onkeydown = (event) => {
         $('text').focus();
     }
 };
+onresize = () => document.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' });
 connect();
