@@ -410,7 +410,8 @@ public:
     }
 
 private:
-    static constexpr Milliseconds at_most_to_start{10'000}, at_most_of_client{60'000}, at_most_to_end{5'000};
+    static constexpr Milliseconds at_most_to_start{10'000}, at_most_of_client{60'000}, at_most_to_end{10'000},
+        at_most_to_settle{10'000};
     static constexpr const char* port = "7000";
     static constexpr const char* front_port = "7001";
 
@@ -512,7 +513,7 @@ private:
             words.insert(words.end(), {"--trace-log", folder_ / "server.log"});
             server_.start(words, plan_.root, folder_, "server");
             address_ = wait_for_address(server_, plan_.server.front());
-            wait_until([&] { return is_idle(server_, server_log_) || server_.has_ended(); }, Milliseconds(2000));
+            wait_until([&] { return is_idle(server_, server_log_) || server_.has_ended(); }, at_most_to_settle);
         }
         if (plan_.chapter() != "unix") outcome_.ports.server = outcome_.ports.front = port_in(address_);
     }
@@ -590,7 +591,7 @@ private:
         words.insert(words.end(), {"--trace-log", folder_ / "client.log"});
         client_.start(words, plan_.root, folder_, "client", true);
         // A line when the one before has been answered: as somebody types who waits.
-        const auto patience = plan_.loss > 0 ? Milliseconds(10'000) : Milliseconds(2000 + 10 * plan_.delay);
+        const auto patience = at_most_to_settle + Milliseconds(10 * plan_.delay);
         std::string_view input = plan_.input;
         bool reads = true;
         for (int lines = 0; reads && !input.empty(); ++lines) {
