@@ -280,7 +280,8 @@ function fields(record) {
     const form = bytesOf(record.head)[1] & 0x7f;
     const rsv = ['rsv1', 'rsv2', 'rsv3'].filter((name) => record[name]).map((name) => name.toUpperCase());
     const rows = [
-        ['FIN', record.fin ? 1 : 0, record.fin ? 'the message ends with this frame' : 'more fragments follow', '5.2, 5.4'],
+        ['FIN', record.fin ? 1 : 0, !record.fin ? 'more fragments follow' : isControl(record) ? 'a control frame is whole'
+            : 'the message ends with this frame', isControl(record) ? '5.5' : '5.2, 5.4'],
         ['RSV', rsv.join(' ') || '0', rsv.length === 0 ? 'no extension uses them'
             : rsv.length === 1 && record.rsv1 ? 'compressed by permessage-deflate' : 'set', record.rsv1 ? 'RFC 7692, 6' : '5.2'],
         ['opcode', (record.opcode ?? 0).toString(16).toUpperCase(), opcodeName(record), isControl(record) ? '5.5' : '5.6'],
@@ -319,11 +320,15 @@ function lanes(record) {
     const from = record.offset ?? 0;
     const to = from + (record.size ?? 0);
     const overlaps = (one, a, b) => (one.offset ?? 0) < b && (one.offset ?? 0) + (one.size ?? 0) > a;
-    const segments = same.filter((one) => one.kind === 'segment' && overlaps(one, from, to)).slice(0, 6);
-    if (segments.length === 0) return [];
+    const all = same.filter((one) => one.kind === 'segment');
+    const first = all.findIndex((one) => overlaps(one, from, to));
+    if (first === -1) return [];
+    // With one before and one behind; of many, the first.
+    const count = all.filter((one) => overlaps(one, from, to)).length;
+    const segments = all.slice(Math.max(first - 1, 0), first + Math.min(count, 5) + 1);
     const low = segments[0].offset ?? 0;
     const high = segments.at(-1).offset + segments.at(-1).size || segments.at(-1).size;
-    const frames = same.filter((one) => one.kind === 'frame' && overlaps(one, low, high)).slice(0, 8);
+    const frames = same.filter((one) => one.kind === 'frame' && overlaps(one, low, high)).slice(0, 12);
     const bounds = [...new Set([...segments, ...frames].flatMap((one) => [one.offset ?? 0, (one.offset ?? 0) + one.size]))].sort((a, b) => a - b);
     const made = element('div', 'lanes');
     made.style.gridTemplateColumns = `repeat(${Math.max(bounds.length - 1, 1)}, minmax(0, 1fr))`;
