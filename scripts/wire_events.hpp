@@ -267,7 +267,7 @@ struct Ports {
 /// Makes arrows of packets: whose they are, which way they go, and what is said of them.
 class Traffic {
 public:
-    /// lost_every: every so-manieth of TCP's packets did not arrive, counted from the first; 0: nothing is known of
+    /// lost_every: every Nth of TCP's packets did not arrive, counted from 1; 0: nothing is known of
     /// that.
     explicit Traffic(const Ports& ports, long lost_every = 0) : ports_(ports), lost_every_(lost_every) {}
 

@@ -57,7 +57,7 @@ struct Outcome {
     std::string server_log, client_log, capture, fates;  ///< the contents; capture is a file's name
     bool captured = false;
     Ports ports;
-    long lost_every = 0;  ///< every so-manieth of TCP's packets was lost, counted from the first; 0: not known which
+    long lost_every = 0;       ///< every Nth of TCP's packets was lost, counted from 1; 0: not known which
     std::int64_t stopped = 0;  ///< from then on the server is being ended by us: nanoseconds since 1970
     std::vector<std::string> notes;
 };
@@ -441,7 +441,7 @@ private:
         long loss = plan_.loss, delay = plan_.delay;
         if (loss > 0 && tcp) {
             // tcp/trouble can't lose a segment: what it passes on are streams. The input hook can, behind the sniffer.
-            // Every so-manieth is lost, in every run the same: not all that is sent again, too.
+            // Every Nth is lost: the same ones in each run, and never one twice in a row.
             const long every = loss > 50 ? 0 : 100 / loss;
             const std::string which = every == 0 ? fmt::format("random mod 100 < {}", loss)
                                                  : fmt::format("inc mod {} == {}", every, every - 1);

@@ -159,7 +159,7 @@ TEST_CASE("wire: the window where it matters", "[unit][wire]") {
     CHECK(labels[9] == "ACK seq 8 ack 8");
 }
 
-TEST_CASE("wire: every so-manieth segment is lost", "[unit][wire]") {
+TEST_CASE("wire: every Nth segment is lost", "[unit][wire]") {
     Traffic traffic({7000, 7000}, 4);
     int count = 0;
     for (const sniffer::Packet& packet : packets_of(capture)) {
