@@ -60,6 +60,8 @@ public:
 
     // ---- The program
 
+    /// For a driver of a function: its standard output is no news to the reader.
+    void hide_output() { hides_output_ = true; }
     /// Starts it.
     Process& start(const Process::Command& arguments = {}, const Surroundings& surroundings = {});
     /// Starts it as a server at a port of the kernel's choice (unless the arguments say where), and waits until it says
@@ -117,6 +119,7 @@ private:
     const Diagnosis* diagnosis_ = nullptr;
     std::optional<std::pair<std::string, std::string>> difference_;  // expected, actual
     std::string surprise_;                                           // what an exception said
+    bool hides_output_ = false;
     friend bool passes(const struct Exercise& exercise, Grading& grading);
 };
 

@@ -295,7 +295,7 @@ std::string Grading::report() const {
     if (!surprise_.empty()) text += "\n       " + surprise_ + "\n";
     if (!processes_.empty()) {
         Process& last = *processes_.back();
-        std::string said = last.out() + last.err();
+        std::string said = (hides_output_ ? "" : last.out()) + last.err();
         if (!last.is_running())
             text += fmt::format("\n  {}: {}\n", Text{"The program has ended", "프로그램이 끝났습니다"}.get(),
                                 to_text(last.wait(limit_)));
