@@ -22,6 +22,7 @@ int fuzz_observer(const std::uint8_t* data, std::size_t size);
 int fuzz_probe(const std::uint8_t* data, std::size_t size);
 int fuzz_server_connection(const std::uint8_t* data, std::size_t size);
 int fuzz_server_handshake(const std::uint8_t* data, std::size_t size);
+int fuzz_tap_files(const std::uint8_t* data, std::size_t size);
 int fuzz_tftp(const std::uint8_t* data, std::size_t size);
 int fuzz_transfer(const std::uint8_t* data, std::size_t size);
 int fuzz_utf8(const std::uint8_t* data, std::size_t size);
@@ -50,6 +51,7 @@ const std::vector<Target> targets = {
     {"probe", fuzz_probe},
     {"server_connection", fuzz_server_connection},
     {"server_handshake", fuzz_server_handshake},
+    {"tap_files", fuzz_tap_files},
     {"tftp", fuzz_tftp},
     {"transfer", fuzz_transfer},
     {"utf8", fuzz_utf8},
