@@ -84,7 +84,7 @@ void visit_fields(R& record, Visit visit) {
 
 // ---- JSON
 
-constexpr std::int64_t most_number = std::int64_t{1} << 53U;
+constexpr std::uint64_t most_time = std::uint64_t{1} << 53U;  // microseconds
 
 /// One line, without its end. What came from a peer is hexadecimal or escaped(), and so the line is ASCII or UTF-8.
 inline std::string json_of(const Record& record) {
@@ -148,10 +148,11 @@ inline Record record_of_json(std::string_view line) try {
             if (!found->is_number_unsigned()) throw std::runtime_error("an opcode that is no number");
             value = static_cast<Opcode>(found->template get<unsigned>() & 0xFU);
         } else if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
-            // No fractions, and nothing beyond what JavaScript's numbers can hold: so times can be subtracted.
-            if (!found->is_number_integer() || found->template get<std::int64_t>() > most_number ||
-                found->template get<std::int64_t>() < 0)
-                throw std::runtime_error(fmt::format("{} is out of range", name));
+            // No fractions, and no times that can't be subtracted.
+            const bool fits = std::is_unsigned_v<Value>
+                                  ? found->is_number_unsigned()
+                                  : found->is_number_unsigned() && found->template get<std::uint64_t>() <= most_time;
+            if (!fits) throw std::runtime_error(fmt::format("{} is out of range", name));
             value = found->template get<Value>();
         } else {
             value = found->template get<Value>();
