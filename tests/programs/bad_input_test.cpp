@@ -38,7 +38,8 @@ std::string help_line(const std::string& help, const std::string& option) {
 
 /// Arguments that it takes, for all that its usage line names. Throws Unexpected for one that has no example here.
 Process::Command fitting_arguments(const std::string& help) {
-    const std::map<std::string, std::string> examples{{"COMMAND", "get"}, {"FILE", "LICENSE"}};
+    const std::map<std::string, std::string> examples{
+        {"COMMAND", "get"}, {"FILE", "LICENSE"}, {"HOST:PORT", "127.0.0.1:7000"}, {"CASE", "unmasked"}};
     const std::string mark = "[OPTION...]";
     std::istringstream words(lines_of(help)[0].substr(lines_of(help)[0].find(mark) + mark.size()));
     Process::Command arguments;

@@ -305,6 +305,7 @@ std::vector<Row> rows() {
          {},
          "",
          "\"messages\": 2,"},
+        {"websocket/provoke", Role::client, "websocket/event_server", {"{server}", "unmasked"}, {}, "", "\nverdict  "},
         {"websocket/frames", Role::alone, "", {}, {}, "81 85 37 fa 21 3d 7f 9f 4d 51 58\n"},
         {"websocket/accept_key", Role::alone, "", {"dGhlIHNhbXBsZSBub25jZQ=="}},
     };
