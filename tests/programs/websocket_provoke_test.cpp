@@ -62,7 +62,9 @@ TEST_CASE("provoke: our servers do all that is demanded", "[programs][websocket]
     Process::Command all = options;
     all.insert(all.end(), {"--host", host});
     const Server server = start_server(name, all);
-    const std::vector<std::string> lines = lines_of(run(asking(server.address(), "all", {"--timeout", "30"})));
+    const std::string resource = name == "websocket/feed_server" ? "/control" : "/";
+    const std::vector<std::string> lines =
+        lines_of(run(asking(server.address(), "all", {"--timeout", "30", "--resource", resource})));
     REQUIRE(lines.size() == websocket::provocations().size() + 1);
     const bool strict = name == "websocket/echo_server" || name == "websocket/event_server";
     for (std::size_t i = 1; i < lines.size(); ++i) {
