@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -392,4 +393,34 @@ TEST_CASE("bridge: its page", "[programs][websocket][bridge][browser]") {
     peter.feed("hello anna\n");
     page.expect_exit(0, 2 * patience);
     CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+}
+
+TEST_CASE("bridge: noVNC's page and a VNC server", "[programs][websocket][bridge][interop][browser]") {
+    const std::string novnc = "/usr/share/novnc";  // Debian's package
+    if (!has_tool("Xtigervnc") || !has_tool("python3")) return;
+    if (!std::filesystem::exists(novnc + "/vnc_lite.html"))
+        return skip("novnc is not installed (sh scripts/setup --dev)");
+    const auto packages = npm_packages();
+    const std::string chromium = packages ? find_chromium() : "";
+    if (chromium.empty()) return;
+    const TempDir folder;
+    const std::string path = folder / "vnc";
+    // It listens at a Unix socket alone. Which display it is, it finds out itself, and then says.
+    Process desktop({"Xtigervnc", "-displayfd", "1", "-rfbport", "-1", "-rfbunixpath", path, "-SecurityTypes", "None",
+                     "-geometry", "320x240", "-desktop", "a small desktop", "-nolisten", "tcp"});
+    desktop.expect(Stream::out, "\n", 2 * patience);
+    // The page comes from another port, and so from another origin than the bridge's.
+    Process pages({"python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", novnc, "0"});
+    std::string port = pages.expect(Stream::out, " (http", 2 * patience);
+    port = port.substr(0, port.rfind(' '));
+    port = port.substr(port.rfind(' ') + 1);
+    const Server server = start_bridge(path, {"--origin", "http://127.0.0.1:" + port});
+    std::filesystem::create_directories(program("screenshots"));
+    Process page(
+        {"node", "tests/interop/novnc.mjs", chromium, program("screenshots"), port, server.port(), "a small desktop"},
+        *packages);
+    page.expect_exit(0, 2 * patience);
+    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    desktop.signal(SIGTERM);  // so that it takes its lock file in /tmp with it
+    desktop.wait();
 }
