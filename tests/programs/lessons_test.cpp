@@ -1,5 +1,5 @@
 // Every transcript in a README.md is run again, in terminals, as a reader would; and must still be what a reader sees.
-// How the blocks are marked: tests/support/lesson.hpp.
+// How the blocks are marked: tests/support/lesson.hpp. LESSON=NAME build/tests/all 'lessons: every*': only these.
 
 #include "tests/support/lesson.hpp"
 
@@ -8,11 +8,13 @@
 #include "tests/support/files.hpp"
 #include "tests/support/network.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <regex>
 #include <sstream>
@@ -25,11 +27,29 @@ namespace {
 constexpr Milliseconds limit{10'000};
 constexpr int lesson_port = 7000;
 
-/// The lines on a terminal that runs a program of a block.
+/// The lines on a terminal that runs a program of a block: of one that was drawn anew, the last that was seen.
 std::vector<std::string> lines_on(Process& terminal) {
-    std::string text = terminal.all(Stream::terminal);
-    std::erase(text, '\r');
-    return lines_of(text);
+    std::vector<std::string> lines = lines_of(terminal.all(Stream::terminal));
+    for (std::string& line : lines) {
+        line.erase(line.find_last_not_of('\r') + 1);
+        line.erase(0, line.rfind('\r') + 1);
+        line = std::regex_replace(line, std::regex("\x1b\\[K"), "");
+    }
+    return lines;
+}
+
+/// With the reader's own user and group in place of those in the lesson.
+std::vector<std::string> shown_to_us(const Block& block) {
+    static const std::string user = run({"id", "-un"}), group = run({"id", "-gn"});
+    static const std::string name = user.substr(0, user.size() - 1),
+                             both = name + " " + group.substr(0, group.size() - 1);
+    std::vector<std::string> lines = block.shown;
+    if (!block.own_name) return lines;
+    for (std::string& line : lines) {
+        line = std::regex_replace(line, std::regex("\\bcloudsdk cloudsdk\\b"), both);
+        line = std::regex_replace(line, std::regex("\\bcloudsdk\\b"), name);
+    }
+    return lines;
 }
 
 Process::Command words_of(const std::string& command) {
@@ -63,6 +83,7 @@ struct Place {
     TempDir directory;
     int port = lesson_port;
     std::unique_ptr<Network> network;
+    std::string first;  ///< a script that is run before a block's commands, unseen
 };
 
 /// A block's program.
@@ -71,15 +92,19 @@ public:
     Replay(const Block& block, const Place& place)
         : block_(block),
           place_(place),
-          expected_(normalized(block.shown, 0, block.any_numbers, block.any_order)),
-          process_(command(block, place),
-                   {.environment = {"XDG_RUNTIME_DIR=" + place.directory.path(), "NO_COLOR=1", "LC_CTYPE=C.UTF-8"},
-                    .terminal = Terminal::all}) {}
+          expected_(normalized(shown_to_us(block), 0, block.any_numbers, block.any_order)),
+          process_(command(block, place), {.environment = {"XDG_RUNTIME_DIR=" + place.directory.path(), "NO_COLOR=1",
+                                                           "LC_CTYPE=C.UTF-8", "TERM=dumb"},
+                                           .terminal = Terminal::all}) {}
 
     /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
     /// the terminal at its place.
     void wait_for_lines_before(size_t line) {
-        const auto printed = [&] { return now().lines.size() >= line; };
+        const auto printed = [&] {
+            const std::vector<std::string> lines = now().lines;
+            return block_.some_lines ? has_in_order(lines, wanted(), std::min(line, wanted().size()))
+                                     : lines.size() >= line;
+        };
         wait_until([&] { return printed() || !process_.is_running(); }, fmt::format("{} lines", line), limit);
     }
 
@@ -88,6 +113,12 @@ public:
         for (const std::string& line : block_.typed) {
             const auto begin = expected_.lines.begin() + static_cast<long>(from);
             const auto typed = std::find(begin, expected_.lines.end(), line);
+            if (typed == expected_.lines.end() && last_line() == "> " + line) {
+                wait_for_lines_before(expected_.lines.size() - 1);
+                process_.type(line);
+                wait_until([&] { return now().lines == expected_.lines; }, "the line that is typed", limit);
+                return;
+            }
             if (typed == expected_.lines.end()) throw Unexpected("the typed line is not in the block: " + line);
             const auto at = static_cast<size_t>(typed - expected_.lines.begin());
             wait_for_lines_before(at);
@@ -102,20 +133,60 @@ public:
 
     /// Lets it come to its end, by Ctrl-C if the block shows that.
     void end() {
-        const auto interrupted = std::find(expected_.lines.begin(), expected_.lines.end(), "^C");
-        if (interrupted != expected_.lines.end()) {
-            wait_for_lines_before(static_cast<size_t>(interrupted - expected_.lines.begin()));
-            process_.type("\x03");
+        const auto typed = typed_at_prompts(block_);
+        if (!typed.empty()) {
+            if (block_.kind != Block::Kind::server) type_at_prompts(typed);
+            return wait_until_it_is_right();
         }
-        if (block_.kind != Block::Kind::server || interrupted != expected_.lines.end()) process_.wait(limit);
+        bool interrupted = false;
+        const std::vector<std::string> lines = wanted();
+        for (size_t i = 0; i < lines.size(); ++i) {
+            const bool here = lines[i].size() >= 2 && lines[i].compare(lines[i].size() - 2, 2, "^C") == 0;
+            if (!here) continue;
+            wait_for_lines_before(i);
+            // Behind what is still being written, it is that which must be there.
+            const std::string before = lines[i].substr(0, lines[i].size() - 2);
+            const auto is_there = [&] {
+                const std::vector<std::string> all = now().lines;
+                return !all.empty() && all.back() == before;
+            };
+            if (!before.empty()) wait_until(is_there, before, limit);
+            process_.type("\x03");
+            interrupted = true;
+        }
+        const bool goes_on = block_.kind == Block::Kind::server || last_line().rfind("> ", 0) == 0;
+        if (!goes_on || interrupted) return (void)process_.wait(limit);
+        wait_until_it_is_right();
     }
 
-    void wait_until_it_listens() { process_.expect_line(Stream::terminal, "listening on ", limit); }
+    /// Gives a debugger, say, its commands, each at a prompt.
+    void type_at_prompts(const std::vector<std::pair<std::string, std::string>>& typed) {
+        for (const auto& [prompt, line] : typed) {
+            process_.expect(Stream::terminal, prompt, limit);
+            process_.type(here(line, block_, place_) + "\n");
+        }
+        wait_until_it_is_right();
+    }
+
+    /// What goes on may say what it has to say later than others have seen of it.
+    void wait_until_it_is_right() {
+        const auto is_right = [&] { return difference(expected_, now(), block_.some_lines).empty(); };
+        try {
+            wait_until([&] { return is_right() || !process_.is_running(); }, "what is shown", limit);
+        } catch (const Unexpected&) {  // complaint() tells it better
+        }
+    }
+
+    void wait_until_it_listens() {
+        const auto typed = typed_at_prompts(block_);
+        if (!typed.empty()) return type_at_prompts(typed);
+        process_.expect_line(Stream::terminal, "listening on ", limit);
+    }
 
     /// "" if the terminal shows what the block does.
     std::string complaint() {
         const std::vector<std::string> lines = lines_on(process_);
-        const std::string differences = difference(expected_, now());
+        const std::string differences = difference(expected_, now(), block_.some_lines);
         if (differences.empty()) return "";
         std::string text =
             fmt::format("{}: is not what the program prints now (- lesson, + now)\n{}  The terminal shows:\n",
@@ -126,6 +197,15 @@ public:
     }
 
 private:
+    std::string last_line() const { return expected_.lines.empty() ? "" : expected_.lines.back(); }
+
+    /// The lines that are to be there.
+    std::vector<std::string> wanted() const {
+        std::vector<std::string> lines = expected_.lines;
+        if (block_.some_lines) std::erase(lines, "...");
+        return lines;
+    }
+
     Transcript now() {
         std::vector<std::string> lines = lines_on(process_);
         const std::string folder = place_.directory.path() + "/tmp/";
@@ -143,30 +223,40 @@ private:
     static bool is_command(const std::string& line) { return line.rfind("$ ", 0) == 0; }
 
     static bool needs_shell(const Block& block) {
-        return block.command.rfind("build/", 0) != 0 || !block.after.empty() ||
-               block.command.find_first_of("'\"|<>&;$*") != std::string::npos ||
+        return block.command.rfind("build/", 0) != 0 || !block.after.empty() || !block.with.empty() ||
+               block.command.find_first_of("'\"|<>&;$*\n") != std::string::npos ||
                std::any_of(block.shown.begin(), block.shown.end(), is_command);
     }
 
-    /// For the shell: with our port, our programs and our folder in place of those that are named in it.
+    /// What is typed, with our port, our programs and our folder in place of those that are named in it.
+    static std::string here(const std::string& line, const Block& block, const Place& place) {
+        std::string changed = std::regex_replace(line, std::regex("\\b7000\\b"), std::to_string(place.port));
+        // A scene may have changed programs of its own.
+        const std::string programs = block.after.empty() ? program("") : "$$programs/";
+        changed = std::regex_replace(changed, std::regex("(^|[ (;\n])build/"), "$1" + programs);
+        return std::regex_replace(changed, std::regex("/tmp/"), place.directory.path() + "/tmp/");
+    }
+
+    /// For the shell.
     static Process::Command script(const Block& block, const Place& place) {
-        const auto here = [&](const std::string& line) {
-            std::string changed = std::regex_replace(line, std::regex("\\b7000\\b"), std::to_string(place.port));
-            // A scene may have changed programs of its own.
-            const std::string programs = block.after.empty() ? program("") : "$$programs/";
-            changed = std::regex_replace(changed, std::regex("(^|[ (;])build/"), "$1" + programs);
-            return std::regex_replace(changed, std::regex("/tmp/"), place.directory.path() + "/tmp/");
-        };
-        std::string script = "mkdir -p " + place.directory.path() + "/tmp\n";
+        const auto here = [&](const std::string& line) { return Replay::here(line, block, place); };
+        // Ctrl-C ends a block's command, and not the shell that is to run the next one: that goes to a new line.
+        std::string script = "trap echo INT\nmkdir -p " + place.directory.path() + "/tmp\n";
+        if (!typed_at_prompts(block).empty()) script += "stty columns 110; export PROMPT_COMMAND='PS1=\"# \"'\n";
         if (!block.after.empty()) {
             script += fmt::format("build={} port={} folder={}/tmp\n", program("."), place.port, place.directory.path());
             script += ". tests/support/lessons/scene.sh\nscene " + block.after + "\n";
         }
-        script += here(block.command) + "\n";
-        for (const std::string& line : block.shown) {
-            if (!is_command(line)) continue;
+        script += here(place.first) + here(block.command) + "\n";
+        for (size_t i = 0; i < block.shown.size(); ++i) {
+            if (!is_command(block.shown[i])) continue;
+            std::string line = block.shown[i], command = line.substr(2);
+            for (; i + 1 < block.shown.size() && block.shown[i + 1].rfind(">     ", 0) == 0; ++i) {
+                line += "\n" + block.shown[i + 1];
+                command += "\n" + block.shown[i + 1].substr(2);
+            }
             // The line itself is shown where the reader has typed it.
-            script += "cat <<'END'\n" + line + "\nEND\n" + here(line.substr(2)) + "\n";
+            script += "cat <<'END'\n" + line + "\nEND\n" + here(command) + "\n";
         }
         return {"bash", "-c", script};
     }
@@ -189,9 +279,10 @@ private:
     Process process_;
 };
 
-/// Runs the blocks of one name. Returns what differs.
-std::string replay(const std::vector<Block>& blocks) {
+/// Runs the blocks of one name, behind the commands of another one. Returns what differs.
+std::string replay(const std::vector<Block>& blocks, const std::string& first) {
     Place place;
+    place.first = first;
     if (std::any_of(blocks.begin(), blocks.end(), [](const Block& block) { return block.own_network; })) {
         place.network = std::make_unique<Network>();
         if (!place.network->is_there()) return "";
@@ -212,7 +303,7 @@ std::string replay(const std::vector<Block>& blocks) {
             servers.push_back(std::make_unique<Replay>(block, place));
             servers.back()->wait_until_it_listens();
         } else if (block.kind == Block::Kind::client) {
-            if (servers.empty() && !hidden && !place.network)  // there, nobody may be the point
+            if (servers.empty() && !hidden && !place.network && block.after.empty())  // there, nobody may be the point
                 return block.place + ": no server of this name stands before it\n";
             Replay client(block, place);
             client.type_lines();
@@ -231,6 +322,21 @@ std::string replay(const std::vector<Block>& blocks) {
     return complaints;
 }
 
+/// All that is typed in a block.
+std::string commands_of(const Lesson& lesson, const std::string& name) {
+    std::string commands;
+    for (const Block& block : lesson.blocks) {
+        if (block.name != name) continue;
+        commands += block.command + "\n";
+        bool is_typed = false;
+        for (const std::string& line : block.shown) {
+            is_typed = line.rfind("$ ", 0) == 0 || (is_typed && line.rfind(">     ", 0) == 0);
+            if (is_typed) commands += line.substr(2) + "\n";
+        }
+    }
+    return commands;
+}
+
 /// All blocks of a lesson, those of one name together. Returns what is wrong.
 std::string replay_lesson(const std::string& file, const std::string& markdown) {
     const Lesson lesson = read_lesson(file, markdown);
@@ -241,11 +347,17 @@ std::string replay_lesson(const std::string& file, const std::string& markdown) 
     for (const Block& block : lesson.blocks) {
         if (std::find(done.begin(), done.end(), block.name) != done.end()) continue;
         done.push_back(block.name);
+        const char* only = std::getenv("LESSON");
+        if (only != nullptr && block.name != only) continue;
         if (block.without_sanitizers && is_sanitized()) continue;
+        if (block.as_root && geteuid() != 0) {
+            skip(block.place + " takes root");
+            continue;
+        }
         std::vector<Block> together = lesson.blocks;
         std::erase_if(together, [&](const Block& other) { return other.name != block.name; });
         try {
-            complaints += replay(together);
+            complaints += replay(together, commands_of(lesson, block.with));
         } catch (const std::exception& error) {
             complaints += fmt::format("{}: {}\n", block.place, error.what());
         }

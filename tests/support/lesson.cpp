@@ -20,7 +20,8 @@ std::string trimmed(const std::string& text) {
 std::optional<Block> read_marker(const std::string& line) {
     static const std::regex marker(
         "<!-- replay (\\S+) (server|command|client)"
-        "((, own network|, any numbers|, any order|, without sanitizers|, beside [^,:>]+|, after \\w+)*)"
+        "((, own network|, any numbers|, any order|, some lines|, own name|, as root|, without sanitizers|"
+        ", beside [^,:>]+|, after \\w+|, with \\S+)*)"
         "(: *(.*?))? -->");
     std::smatch match;
     if (!std::regex_match(line, match, marker)) return {};
@@ -36,6 +37,11 @@ std::optional<Block> read_marker(const std::string& line) {
     if (std::smatch server; std::regex_search(ways, server, beside)) block.beside = server[1];
     static const std::regex after(", after (\\w+)");
     if (std::smatch scene; std::regex_search(ways, scene, after)) block.after = scene[1];
+    static const std::regex with(", with ([^ ,:]+)");
+    if (std::smatch other; std::regex_search(ways, other, with)) block.with = other[1];
+    block.some_lines = ways.find("some lines") != std::string::npos;
+    block.own_name = ways.find("own name") != std::string::npos;
+    block.as_root = ways.find("as root") != std::string::npos;
     block.any_numbers = ways.find("any numbers") != std::string::npos;
     block.any_order = ways.find("any order") != std::string::npos;
     block.without_sanitizers = ways.find("without sanitizers") != std::string::npos;
@@ -68,7 +74,7 @@ std::string without_what_varies(std::string line, int port) {
     static const std::regex time(" *\\b\\d+\\.\\d+ (m?s)\\b");
     static const std::regex other_port("([0-9\\]]):(?!7000\\b)\\d{4,5}\\b"), child("\\b(child|pid[ =])\\s*\\d+");
     static const std::regex directory(
-        "(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)/");
+        "(/run/user/\\d+/two-terminals|/tmp/two-terminals-\\d+|/tmp/[\\w-]+/two-terminals)(/|$)");
     // A client's own socket has its process number in its name; an abstract one that the kernel picked has five digits.
     static const std::regex own_name("(DIRECTORY/[a-z]+)\\.\\d+"), autobound("@[0-9a-f]{5}\\b");
     replace(blocked, "");
@@ -87,9 +93,19 @@ std::string without_what_varies(std::string line, int port) {
 /// For blocks that measure: what is measured may differ, and with it how wide the columns are.
 std::string without_numbers(const std::string& line) {
     static const std::regex identifier("\\b([0-9a-f]{16}|[0-9A-F]{8}:[0-9A-F]{4,8})\\b");
-    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s|sec|min)\\b)?"), blanks("[ \t]{2,}");
+    static const std::regex number("\\b(TIME|\\d[\\d,]*(\\.\\d+)?)( ?(ns|us|ms|s|sec|min)\\b)?"), blanks(" {2,}");
     static const std::regex memory("\\b([a-z]{1,2})\\d+(?=[,)])");  // as ss -m shows it: skmem:(r212992,rb212992, ...)
-    const std::string known = std::regex_replace(std::regex_replace(line, identifier, "ID"), memory, "$1N");
+    // Of a debugger, of a random mask, of ls, and of progress that is shown while it is made.
+    static const std::regex address("\\b0x[0-9a-f]+"), bytes("\\b([0-9a-f]{2} ){2,}[0-9a-f]{2}\\b");
+    static const std::regex key("(-Key: )[\\w+/]{22}=="), binary("\"[^\"]*\\\\[0-7][^\"]*\"");
+    static const std::regex month("\\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\\b"), unit("\\b[KMG]iB\\b");
+    std::string known = std::regex_replace(std::regex_replace(line, identifier, "ID"), memory, "$1N");
+    known = std::regex_replace(std::regex_replace(known, address, "ID"), bytes, "BYTES");
+    known = std::regex_replace(std::regex_replace(known, key, "$1KEY"), binary, "BINARY");
+    known = std::regex_replace(std::regex_replace(known, month, "MONTH"), unit, "B");
+    static const std::regex progress("\\[#*\\.*\\]"), waits("│");
+    known = std::regex_replace(std::regex_replace(known, progress, "[BAR]"), waits, "┃");  // scripts/wire's
+    std::replace(known.begin(), known.end(), '\t', ' ');
     return trimmed(std::regex_replace(std::regex_replace(known, number, "N"), blanks, " "));
 }
 
@@ -143,7 +159,44 @@ std::string diff(const std::vector<std::string>& a, const std::vector<std::strin
     return text;
 }
 
+/// A transcript without the lines that only say that there are more.
+Transcript without_dots(Transcript transcript) {
+    std::erase(transcript.lines, "...");
+    return transcript;
+}
+
+bool has_states_in_order(const Transcript& lesson, const Transcript& now) {
+    return std::all_of(lesson.states.begin(), lesson.states.end(), [&](const auto& one) {
+        const auto found = now.states.find(one.first);
+        return found != now.states.end() && has_in_order(found->second, one.second, one.second.size());
+    });
+}
+
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> typed_at_prompts(const Block& block) {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const std::string& line : block.shown) {
+        for (const std::string prompt : {"(gdb) ", ">>> ", "# "})
+            if (line.rfind(prompt, 0) == 0) all.emplace_back(prompt, line.substr(prompt.size()));
+    }
+    return all;
+}
+
+bool has_in_order(const std::vector<std::string>& lines, const std::vector<std::string>& wanted, size_t count) {
+    static const std::string dots = "...";
+    auto from = lines.begin();
+    for (size_t i = 0; i < count; ++i) {
+        const bool is_cut = wanted[i].size() > dots.size() && wanted[i].substr(wanted[i].size() - dots.size()) == dots;
+        const std::string begin = is_cut ? wanted[i].substr(0, wanted[i].size() - dots.size()) : wanted[i];
+        from = std::find_if(from, lines.end(), [&](const std::string& line) {
+            return is_cut ? line.compare(0, begin.size(), begin) == 0 : line == begin;
+        });
+        if (from == lines.end()) return false;
+        ++from;
+    }
+    return true;
+}
 
 Lesson read_lesson(const std::string& file, std::string_view markdown) {
     Lesson lesson;
@@ -176,7 +229,10 @@ Lesson read_lesson(const std::string& file, std::string_view markdown) {
             continue;
         }
         block->command = content[0].substr(2);
-        block->shown.assign(content.begin() + 1, content.end());
+        auto rest = content.begin() + 1;
+        for (; rest != content.end() && rest->rfind(">     ", 0) == 0; ++rest)
+            block->command += "\n" + rest->substr(2);
+        block->shown.assign(rest, content.end());
         lesson.blocks.push_back(*block);
     }
     return lesson;
@@ -203,13 +259,16 @@ Transcript normalized(const std::vector<std::string>& lines, int port, bool any_
     return transcript;
 }
 
-std::string difference(const Transcript& lesson, const Transcript& now) {
+std::string difference(const Transcript& all, const Transcript& now, bool some_lines) {
+    const Transcript lesson = some_lines ? without_dots(all) : all;
     if (lesson == now) return "";
+    if (some_lines && has_in_order(now.lines, lesson.lines, lesson.lines.size()) && has_states_in_order(lesson, now))
+        return "";
     std::string text;
     if (lesson.lines != now.lines) text += diff(lesson.lines, now.lines);
-    std::map<std::string, std::vector<std::string>> all = lesson.states;
-    all.insert(now.states.begin(), now.states.end());
-    for (const auto& [fd, ignored] : all) {
+    std::map<std::string, std::vector<std::string>> states = lesson.states;
+    states.insert(now.states.begin(), now.states.end());
+    for (const auto& [fd, ignored] : states) {
         const auto of = [&, &number = fd](const Transcript& transcript) {
             const auto found = transcript.states.find(number);
             return found == transcript.states.end() ? std::vector<std::string>{} : found->second;

@@ -17,18 +17,27 @@
 //                                                      so how often a line like the one before it comes, and which bars
 //                                                      a histogram has
 //     , any order                                      the lines may come in any order: those of several processes
+//     , some lines                                     others may stand between those that are shown, and ... is none;
+//                                                      at the end of a line it is anything
 //     , after SCENE                                    tests/support/lessons/SCENE.sh is run first: what it starts runs
 //                                                      beside the block's commands
+//     , with NAME                                      the commands of that block are given first, unseen: it defines
+//                                                      what this one uses
+//     , own name                                       who reads is called cloudsdk in it
+//     , as root                                        is left out, and that is said, where the tests are run by others
 //     , without sanitizers                             is left out where the programs are built with them
 // Blocks of the same NAME in a file belong together: the server first. A client without one needs a network of its own.
 // A block with a line "$ build/..." needs a mark.
 // The commands are run at another port than 7000. One that is for the shell (it has quotes or a pipe, or is not a
 // program of ours) must name its port itself, as 7000. Such a block may have several lines "$ COMMAND"; what it calls
-// /tmp/ is a folder of the test's.
+// /tmp/ is a folder of the test's. Lines ">     ..." directly behind it are the rest of the command. What stands behind
+// "(gdb) ", ">>> " and "# " is typed when the program asks for it, and such a block is left to itself when all its
+// lines are there. A line that ends with ^C is where Ctrl-C is typed, once the lines before it are there.
 
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct Block {
@@ -43,9 +52,13 @@ struct Block {
     bool own_network = false;
     bool any_numbers = false;
     bool any_order = false;
+    bool some_lines = false;
+    bool own_name = false;
+    bool as_root = false;
     bool without_sanitizers = false;
     std::string after;               ///< a scene's name
-    std::string command;             ///< what stands after "$ "
+    std::string with;                ///< another block's
+    std::string command;             ///< what stands after "$ "; several lines, if ">     " begins the others
     std::vector<std::string> shown;  ///< the other lines
 };
 
@@ -71,6 +84,12 @@ struct Transcript {
 Transcript normalized(const std::vector<std::string>& lines, int port = 0, bool any_numbers = false,
                       bool any_order = false);
 
+/// What is typed at the prompts of a block, in order: {"(gdb) ", "break recv"}.
+std::vector<std::pair<std::string, std::string>> typed_at_prompts(const Block& block);
+
+/// Are the first of the lesson's lines, so many, there in this order? With others between them, perhaps.
+bool has_in_order(const std::vector<std::string>& lines, const std::vector<std::string>& wanted, size_t count);
+
 /// Both, line by line, with - before what only the lesson has and + before what only the program printed; "" if they
-/// are the same.
-std::string difference(const Transcript& lesson, const Transcript& now);
+/// are the same. some_lines: or if all that the lesson has is there in its order.
+std::string difference(const Transcript& lesson, const Transcript& now, bool some_lines = false);

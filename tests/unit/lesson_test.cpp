@@ -65,9 +65,56 @@ TEST_CASE("lesson: ways in which a block is made", "[unit][lesson]") {
     CHECK(one->any_numbers);
     CHECK_FALSE(one->own_network);
     CHECK(one->beside.empty());
+    const auto more = read("<!-- replay a command, some lines, own name, as root, with talk, after two_come -->");
+    REQUIRE(more);
+    CHECK(more->some_lines);
+    CHECK(more->own_name);
+    CHECK(more->as_root);
+    CHECK(more->with == "talk");
+    CHECK(more->after == "two_come");
+    CHECK_FALSE(one->some_lines);
+    CHECK_FALSE(one->own_name);
+    CHECK_FALSE(one->as_root);
+    CHECK(one->with.empty());
     CHECK_FALSE(read("<!-- replay a command, any number -->"));
     CHECK_FALSE(read("<!-- replay a command: hi -->"));
     CHECK_FALSE(read("<!-- replay a client -->"));
+}
+
+TEST_CASE("lesson: a command of several lines, and what is typed into a program", "[unit][lesson]") {
+    const auto read = [](const std::string& content) {
+        return read_lesson("f", "<!-- replay a command -->\n" + fence + "\n" + content + fence + "\n").blocks.at(0);
+    };
+    const Block command = read("$ a |\n>     b\n> GET /\n");
+    CHECK(command.command == "a |\n    b");
+    CHECK(command.shown == Lines{"> GET /"});
+    CHECK(typed_at_prompts(command).empty());
+    using Typed = std::vector<std::pair<std::string, std::string>>;
+    CHECK(typed_at_prompts(read("$ gdb x\n(gdb) break recv\nBreakpoint 1\n(gdb) run\n")) ==
+          Typed{{"(gdb) ", "break recv"}, {"(gdb) ", "run"}});
+    CHECK(typed_at_prompts(read("$ python3\n>>> 1 + 1\n2\n")) == Typed{{">>> ", "1 + 1"}});
+    CHECK(typed_at_prompts(read("$ bash\n# ls\n")) == Typed{{"# ", "ls"}});
+}
+
+TEST_CASE("lesson: some lines", "[unit][lesson]") {
+    const Lines all{"one", "two", "three", "two"};
+    CHECK(has_in_order(all, {"one", "three"}, 2));
+    CHECK(has_in_order(all, {"three", "two"}, 2));
+    CHECK_FALSE(has_in_order(all, {"three", "one"}, 2));
+    CHECK(has_in_order(all, {"three", "one"}, 1));
+    CHECK_FALSE(has_in_order(all, {"one", "one"}, 2));
+    CHECK(has_in_order(all, {"thr...", "two"}, 2));
+    CHECK_FALSE(has_in_order(all, {"four..."}, 1));
+
+    const auto differs = [&](const Lines& lesson, const Lines& now) {
+        return !difference(normalized(lesson), normalized(now), true).empty();
+    };
+    CHECK_FALSE(differs({"one", "...", "three"}, all));
+    CHECK(differs({"three", "...", "one"}, all));
+    const std::string closed = "    fd 3  CLOSED", listens = "    fd 3  CLOSED -> LISTEN", other = "    fd 4  LISTEN";
+    CHECK_FALSE(differs({listens}, {closed, listens, other}));
+    CHECK(differs({other, listens}, {closed, listens}));
+    CHECK(difference(normalized({"a"}), normalized({"a", "b"})) != "");
 }
 
 TEST_CASE("lesson: any numbers", "[unit][lesson]") {
@@ -77,6 +124,15 @@ TEST_CASE("lesson: any numbers", "[unit][lesson]") {
     CHECK(same("later answers  17973  13.7 us  7.63 ms", "later answers      1   2 s      0.01 ms"));
     CHECK(same("1,024 bytes of 94a35e0d1e88acc5", "7 bytes of 04a35e0d1e88acc6"));
     CHECK(same("9: 0100007F:D289 01 0003E001:00000000", "1264: 0100007F:B3DB 01 00000000:00000000"));
+    CHECK(same("Breakpoint 1 at 0x70d0", "Breakpoint 1 at 0x80ff"));
+    CHECK(same("x:\t104 'h'\t101 'e'", "x: 104 'h' 101 'e'"));
+    CHECK(same("81 8e a4 73 c4", "81 8e 45 58 68"));
+    CHECK_FALSE(same("81 8e a4 73 c4", "81 8e"));
+    CHECK(same("Sec-WebSocket-Key: FmVQ6ZMHwyVpTavTxJTh8Q==", "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw=="));
+    CHECK(same(R"(recvfrom(4, "\201\205\272<\265", 65536)", R"(recvfrom(4, "\201\205abc\1", 65536)"));
+    CHECK_FALSE(same(R"(sendto(4, "hello\n", 6)", R"(sendto(4, "hallo\n", 6)"));
+    CHECK(same("root 0 Nov 21 01:42 echo", "root 0 Jan  2 11:03 echo"));
+    CHECK(same("[##........]   6%  3.5 MiB of 3.0 GiB", "[..........]   0%  193.5 KiB of 3.0 GiB"));
     CHECK_FALSE(same("1 byte", "1 bytes"));
     CHECK_FALSE(same("recv() = 4", "recv() = -1 EAGAIN"));
     CHECK_FALSE(normalized({"1"}) == normalized({"2"}));

@@ -1,0 +1,7 @@
+# A client that says hello as soon as the block's server listens.
+# shellcheck shell=bash disable=SC2154
+listens() { ss -Htln "sport = :$port" | grep -q .; }
+{
+    until_true listens
+    echo hello | "$build/tcp/echo_client" --port "$port"
+} >/dev/null 2>&1 &
