@@ -79,7 +79,8 @@ public:
 
     // ---- Its peer, played by the grader
 
-    Peer connect();  ///< to the server that was started
+    /// To the server that was started; fails with the diagnosis if nobody listens there any more.
+    Peer connect(const Diagnosis& otherwise = ended_early);
     void send(Peer& peer, std::string_view bytes);
     /// Reads so many bytes, or up to the end of the stream, or as many as come within the time.
     std::string receive(Peer& peer, std::size_t count);
@@ -87,6 +88,16 @@ public:
     std::optional<std::string> receive_to_end(Peer& peer);
     /// Waits for a datagram; nothing if none comes within the time.
     std::optional<std::string> receive_datagram(Peer& peer, Address& sender, Milliseconds limit);
+    /// Sends in pieces of so many bytes, each of them once the program has taken the one before: so the program's
+    /// recv() meets them one by one.
+    void send_in_pieces(Peer& peer, std::string_view bytes, std::size_t size);
+    /// Waits until the program has taken all that the peer has sent it (TCP). False if it does not.
+    bool wait_until_taken(const Peer& peer);
+    /// "I send no more": FIN.
+    void end_sending(Peer& peer);
+    /// Sends until the program stands still because it can't get rid of its answers, which are not read here. Returns
+    /// how much was sent.
+    std::size_t send_until_full(Peer& peer, std::string_view bytes);
 
     // ---- Judging
 
@@ -102,6 +113,10 @@ public:
 
     /// Waits until the condition holds; otherwise fails with the diagnosis.
     void wait_for(const std::function<bool()>& condition, const Diagnosis& otherwise);
+
+    /// Fails with the diagnosis if the program, which has nothing to do now, uses the processor all the same. Looks at
+    /// it for a moment (on Linux).
+    void expect_idle(const Diagnosis& otherwise);
 
     Milliseconds limit() const { return limit_; }
     const Diagnosis* diagnosis() const { return diagnosis_; }  ///< why it failed; nullptr as long as it has not

@@ -3,18 +3,24 @@
 #include "common/call.hpp"
 #include "common/errors.hpp"
 #include "common/narrator.hpp"
+#include "common/sockets.hpp"
 #include "tests/support/text.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <stdexcept>
 
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,10 +63,16 @@ std::string shortened(std::string_view bytes) {
 
 std::string numbered_lines(std::size_t count) {
     static std::random_device random;
-    unsigned next = 1'000'000 + random() % 4'000'000;
+    std::string line = std::to_string(1'000'000 + random() % 4'000'000) + "\n";  // 7 digits: enough for 40 MB
     std::string lines;
-    while (lines.size() < count)
-        lines += std::to_string(next++) + "\n";
+    lines.reserve(count + line.size());
+    while (lines.size() < count) {
+        lines += line;
+        std::size_t digit = line.size() - 2;
+        while (line[digit] == '9')
+            line[digit--] = '0';
+        ++line[digit];
+    }
     return lines;
 }
 
@@ -184,13 +196,13 @@ void Grading::wait_for(const std::function<bool()>& condition, const Diagnosis& 
 
 // ---- Its peer
 
-Peer Grading::connect() {
+Peer Grading::connect(const Diagnosis& otherwise) {
     const Address address = socket_address();
     const int fd = CALL(socket(address.family(), SOCK_STREAM, 0));
     CALL(fcntl(fd, F_SETFD, FD_CLOEXEC));
     const bool connected = ::connect(fd, address.get(), address.length()) == 0;  // the kernel's work, on loopback
     Peer peer(fd);
-    if (!connected) fail(ended_early);
+    if (!connected) fail(otherwise);
     return peer;
 }
 
@@ -255,7 +267,84 @@ std::optional<std::string> Grading::receive_datagram(Peer& peer, Address& sender
     return bytes;
 }
 
+void Grading::send_in_pieces(Peer& peer, std::string_view bytes, std::size_t size) {
+    sent(bytes);
+    bool taken = true;
+    try {
+        while (!bytes.empty()) {
+            const std::size_t count = std::min(size, bytes.size());
+            peer.send(bytes.substr(0, count));
+            bytes.remove_prefix(count);
+            taken = taken && !bytes.empty() && wait_until_taken(peer);  // one wait in vain is enough
+        }
+    } catch (const std::exception&) {  // it has gone, or does not read: what comes next shows it
+    }
+}
+
+bool Grading::wait_until_taken(const Peer& peer) {
+#ifdef __linux__
+    const std::string pair = pair_of(socket_address(), peer.address());
+    const auto is_taken = [&] {
+        int unacknowledged = 0;
+        if (ioctl(peer.fd(), SIOCOUTQ, &unacknowledged) == -1 || unacknowledged > 0) return false;
+        for (const TableEntry& entry : look_at_table())
+            if (entry.socket.pair == pair) return entry.socket.unread == 0;
+        return true;  // it has closed
+    };
+    try {
+        wait_until(is_taken, "what was sent to be taken", limit_);
+        return true;
+    } catch (const Unexpected&) {
+        return false;
+    }
+#else
+    (void)peer;  // nothing tells what another process has taken: give it a little time
+    poll(nullptr, 0, 20);
+    return true;
+#endif
+}
+
+void Grading::end_sending(Peer& peer) {
+    if (!steps_.empty()) steps_.back() += "\n       FIN";
+    ::shutdown(peer.fd(), SHUT_WR);  // fails where the program has reset the connection: what comes next shows it
+}
+
+std::size_t Grading::send_until_full(Peer& peer, std::string_view bytes) {
+    constexpr Milliseconds still{400};
+    std::string_view left = bytes;
+    pollfd watched{peer.fd(), POLLOUT, 0};
+    while (!left.empty()) {
+        const ssize_t taken = ::send(peer.fd(), left.data(), left.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (taken > 0) {
+            left.remove_prefix(static_cast<std::size_t>(taken));
+        } else if (errno != EAGAIN || poll(&watched, 1, static_cast<int>(still.count())) <= 0) {
+            break;
+        }
+    }
+    sent(bytes.substr(0, bytes.size() - left.size()));
+    return bytes.size() - left.size();
+}
+
 // ---- Judging
+
+void Grading::expect_idle([[maybe_unused]] const Diagnosis& otherwise) {
+#ifdef __linux__
+    clockid_t clock = 0;
+    const auto used = [&] {
+        timespec time{};
+        clock_gettime(clock, &time);
+        return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+    };
+    if (!program().is_running() || clock_getcpuclockid(program().pid(), &clock) != 0) return;
+    poll(nullptr, 0, 100);  // let it finish what it is at
+    const double before = used();
+    constexpr double most = 20;  // of 300 milliseconds: who waits uses none, and who runs in a circle all it gets
+    for (int i = 0; i < 15; ++i) {
+        poll(nullptr, 0, 20);
+        if (used() - before > most) fail(otherwise);
+    }
+#endif
+}
 
 void Grading::fail(const Diagnosis& diagnosis) {
     diagnosis_ = &diagnosis;

@@ -1,6 +1,6 @@
 // Graders of the TCP chapter's exercises.
 
-#include "tests/exercises/exercise.hpp"
+#include "tests/exercises/tcp.hpp"
 
 #include <sys/socket.h>
 
@@ -108,6 +108,14 @@ std::vector<Exercise> tcp_exercises() {
            "시도합니다."}},
          "PROGRAM & head -c 20000000 /dev/zero | build/tcp/echo_client | wc -c",
          grade_send_loop},
+        exact_read(),
+        line_server(),
+        length_prefix(),
+        many_clients(),
+        polite_close(),
+        bind_again(),
+        broken_pipe(),
+        connect_deadline(),
     };
 }
 

@@ -142,7 +142,7 @@ void list_as_json(const Progress& progress) {
 /// Builds it. False if it does not compile: then the compiler's first error was shown.
 bool builds(const Exercise& it) {
     const std::string binary = program(fmt::format("{}/exercises/{}", it.chapter, it.name));
-    Process make({"make", "-s", binary});
+    Process make({"make", "-s", "BUILD=" + build_folder(), binary});
     make.close_input();
     if (make.wait(Milliseconds(300'000)) == Ending{0, 0}) return true;
     say({"It does not compile. The first error:", "컴파일되지 않습니다. 첫 번째 오류:"});
