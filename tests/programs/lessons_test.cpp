@@ -208,10 +208,13 @@ private:
 
     Transcript now() {
         std::vector<std::string> lines = lines_on(process_);
-        const std::string folder = place_.directory.path() + "/tmp/";
-        for (std::string& line : lines)
-            for (size_t at = 0; (at = line.find(folder)) != std::string::npos;)
-                line.replace(at, folder.size(), "/tmp/");
+        const auto replace = [&](const std::string& ours, const std::string& theirs) {
+            for (std::string& line : lines)
+                for (size_t at = 0; (at = line.find(ours, at)) != std::string::npos; at += theirs.size())
+                    line.replace(at, ours.size(), theirs);
+        };
+        replace(place_.directory.path() + "/tmp/", "/tmp/");
+        replace(program(""), "build/");
         return normalized(lines, place_.port == lesson_port ? 0 : place_.port, block_.any_numbers, block_.any_order);
     }
 
@@ -244,7 +247,8 @@ private:
         std::string script = "trap echo INT\nmkdir -p " + place.directory.path() + "/tmp\n";
         if (!typed_at_prompts(block).empty()) script += "stty columns 110; export PROMPT_COMMAND='PS1=\"# \"'\n";
         if (!block.after.empty()) {
-            script += fmt::format("build={} port={} folder={}/tmp\n", program("."), place.port, place.directory.path());
+            const std::string build_folder = program("").substr(0, program("").size() - 1);
+            script += fmt::format("build={} port={} folder={}/tmp\n", build_folder, place.port, place.directory.path());
             script += ". tests/support/lessons/scene.sh\nscene " + block.after + "\n";
         }
         script += here(place.first) + here(block.command) + "\n";
@@ -350,6 +354,7 @@ std::string replay_lesson(const std::string& file, const std::string& markdown) 
         const char* only = std::getenv("LESSON");
         if (only != nullptr && block.name != only) continue;
         if (block.without_sanitizers && is_sanitized()) continue;
+        if (!block.needs.empty() && !has_tool(block.needs)) continue;
         if (block.as_root && geteuid() != 0) {
             skip(block.place + " takes root");
             continue;

@@ -21,7 +21,7 @@ std::optional<Block> read_marker(const std::string& line) {
     static const std::regex marker(
         "<!-- replay (\\S+) (server|command|client)"
         "((, own network|, any numbers|, any order|, some lines|, own name|, as root|, without sanitizers|"
-        ", beside [^,:>]+|, after \\w+|, with \\S+)*)"
+        ", beside [^,:>]+|, after \\w+|, with [^ ,:]+|, needs [\\w-]+)*)"
         "(: *(.*?))? -->");
     std::smatch match;
     if (!std::regex_match(line, match, marker)) return {};
@@ -39,6 +39,8 @@ std::optional<Block> read_marker(const std::string& line) {
     if (std::smatch scene; std::regex_search(ways, scene, after)) block.after = scene[1];
     static const std::regex with(", with ([^ ,:]+)");
     if (std::smatch other; std::regex_search(ways, other, with)) block.with = other[1];
+    static const std::regex needs(", needs ([\\w-]+)");
+    if (std::smatch tool; std::regex_search(ways, tool, needs)) block.needs = tool[1];
     block.some_lines = ways.find("some lines") != std::string::npos;
     block.own_name = ways.find("own name") != std::string::npos;
     block.as_root = ways.find("as root") != std::string::npos;
@@ -103,6 +105,8 @@ std::string without_numbers(const std::string& line) {
     known = std::regex_replace(std::regex_replace(known, address, "ID"), bytes, "BYTES");
     known = std::regex_replace(std::regex_replace(known, key, "$1KEY"), binary, "BINARY");
     known = std::regex_replace(std::regex_replace(known, month, "MONTH"), unit, "B");
+    static const std::regex temporary("(/tmp/\\w+)\\.\\w{6}\\b");  // as mkstemp(3) calls it
+    known = std::regex_replace(known, temporary, "$1.NAME");
     static const std::regex progress("\\[#*\\.*\\]"), waits("│");
     known = std::regex_replace(std::regex_replace(known, progress, "[BAR]"), waits, "┃");  // scripts/wire's
     std::replace(known.begin(), known.end(), '\t', ' ');

@@ -25,6 +25,7 @@
 //                                                      what this one uses
 //     , own name                                       who reads is called cloudsdk in it
 //     , as root                                        is left out, and that is said, where the tests are run by others
+//     , needs TOOL                                     is left out, and that is said, where this is not installed
 //     , without sanitizers                             is left out where the programs are built with them
 // Blocks of the same NAME in a file belong together: the server first. A client without one needs a network of its own.
 // A block with a line "$ build/..." needs a mark.
@@ -56,6 +57,7 @@ struct Block {
     bool own_name = false;
     bool as_root = false;
     bool without_sanitizers = false;
+    std::string needs;               ///< a tool's name
     std::string after;               ///< a scene's name
     std::string with;                ///< another block's
     std::string command;             ///< what stands after "$ "; several lines, if ">     " begins the others

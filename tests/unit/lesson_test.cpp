@@ -65,17 +65,20 @@ TEST_CASE("lesson: ways in which a block is made", "[unit][lesson]") {
     CHECK(one->any_numbers);
     CHECK_FALSE(one->own_network);
     CHECK(one->beside.empty());
-    const auto more = read("<!-- replay a command, some lines, own name, as root, with talk, after two_come -->");
+    const auto more =
+        read("<!-- replay a command, some lines, own name, as root, with talk, needs a-tool, after two_come -->");
     REQUIRE(more);
     CHECK(more->some_lines);
     CHECK(more->own_name);
     CHECK(more->as_root);
     CHECK(more->with == "talk");
+    CHECK(more->needs == "a-tool");
     CHECK(more->after == "two_come");
     CHECK_FALSE(one->some_lines);
     CHECK_FALSE(one->own_name);
     CHECK_FALSE(one->as_root);
     CHECK(one->with.empty());
+    CHECK(one->needs.empty());
     CHECK_FALSE(read("<!-- replay a command, any number -->"));
     CHECK_FALSE(read("<!-- replay a command: hi -->"));
     CHECK_FALSE(read("<!-- replay a client -->"));
@@ -131,6 +134,7 @@ TEST_CASE("lesson: any numbers", "[unit][lesson]") {
     CHECK(same("Sec-WebSocket-Key: FmVQ6ZMHwyVpTavTxJTh8Q==", "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw=="));
     CHECK(same(R"(recvfrom(4, "\201\205\272<\265", 65536)", R"(recvfrom(4, "\201\205abc\1", 65536)"));
     CHECK_FALSE(same(R"(sendto(4, "hello\n", 6)", R"(sendto(4, "hallo\n", 6)"));
+    CHECK(same("opened /tmp/passing_cat.dAW5y3 as 4", "opened /tmp/passing_cat.Zx09Qq as 3"));
     CHECK(same("root 0 Nov 21 01:42 echo", "root 0 Jan  2 11:03 echo"));
     CHECK(same("[##........]   6%  3.5 MiB of 3.0 GiB", "[..........]   0%  193.5 KiB of 3.0 GiB"));
     CHECK_FALSE(same("1 byte", "1 bytes"));

@@ -1,0 +1,5 @@
+# A Unix datagram server that stands still before its first recvfrom().
+# shellcheck shell=bash disable=SC2154,SC2034
+start_server "$build/unix/datagram_server"
+kill -STOP "$server"
+until_true grep -q '^State:.T' "/proc/$server/status"
