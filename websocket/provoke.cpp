@@ -42,14 +42,9 @@ struct Server {
 
 void print(const std::string& text) { write_all(STDOUT_FILENO, text); }
 
-/// "6455, 5.1": a section without a name is one of RFC 6455.
-std::string place_of(const Provocation& it) {
-    return std::string_view(it.section).starts_with("RFC") ? it.section : fmt::format("RFC 6455, {}", it.section);
-}
-
 void list_cases() {
     for (const Provocation& it : provocations())
-        print(fmt::format("{:<21} {:<50} {}\n", it.name, it.what, place_of(it)));
+        print(fmt::format("{:<21} {:<50} {}\n", it.name, it.what, place_text(it)));
 }
 
 /// Sixteen bytes in a line, in hexadecimal and as text.
@@ -85,7 +80,7 @@ void ask_one(const Server& server, const Provocation& it) {
     print(fmt::format("{}: {}\n", it.name, it.what));
     print(*it.bytes == '\0' ? dump("sent", provoking_request(it, server.name, server.path))
                             : dump("sent", provoking_bytes(it)));
-    print(fmt::format("{:<9}{} ({})\n", "RFC", demand_text(it), place_of(it)));
+    print(fmt::format("{:<9}{} ({})\n", "RFC", demand_text(it), place_text(it)));
     const Answer answer = ask(server, it);
     const char* title = "answer";
     for (const std::string& line : answer.reaction.lines()) {
@@ -104,7 +99,7 @@ void ask_all(const Server& server) {
     for (const Provocation& it : provocations()) {
         const Answer answer = ask(server, it);
         print(fmt::format("{:<21} {:<24} {:<16} {}\n", it.name, answer.reaction.brief(),
-                          verdict_name(answer.judgement.verdict), place_of(it)));
+                          verdict_name(answer.judgement.verdict), place_text(it)));
         if (answer.judgement.verdict != Verdict::wrong) continue;
         ++count;
         wrong += fmt::format("{}{}", wrong.empty() ? "" : ", ", it.name);
@@ -140,9 +135,7 @@ int main(int argc, char** argv) try {
     const Provocation* const one = find_provocation(wanted);
     if (one == nullptr && wanted != "all")
         throw UsageError(fmt::format("no case '{}': see --list, or 'all'", escaped(wanted)));
-    const auto visible = [](char c) { return c > ' ' && c < '\x7f'; };
-    if (!server.path.starts_with('/') || !std::all_of(server.path.begin(), server.path.end(), visible))
-        throw UsageError("--resource: expected / and no blanks");
+    if (!is_resource(server.path)) throw UsageError("--resource: expected / and no blanks");
     server.addresses = resolve_target(server.name, "HOST:PORT", SOCK_STREAM);
     if (one != nullptr) {
         ask_one(server, *one);

@@ -19,6 +19,7 @@
 #include "common/options.hpp"
 #include "common/server.hpp"
 #include "common/stream.hpp"
+#include "websocket/tap_provoke.hpp"
 #include "websocket/tap_record.hpp"
 #include "websocket/tap_watch.hpp"
 #include "websocket/web_server.hpp"
@@ -465,16 +466,23 @@ public:
     static constexpr std::size_t most_unsent = std::size_t{1} << 20U;
     static constexpr std::size_t most_of_a_file = std::size_t{16} << 20U;
 
-    Pages(int listener, const Settings& settings, const std::string& host)
-        : server_(listener, web_settings(settings, host),
-                  {.opened = [this](WebServer::Id id) { open(id); },
-                   .message = [this](WebServer::Id id, Opcode opcode,
-                                     std::string_view bytes) { read_file(id, opcode, bytes); },
-                   .pong = {},
-                   .closed = [this](WebServer::Id id, const Closing&) { missed_.erase(id); },
-                   .request = [this](WebServer::Id id, const HttpRequest& request) { return download(id, request); },
-                   .gone = {},
-                   .drained = {}}) {}
+    /// here: where the tap itself listens.
+    Pages(int listener, const Settings& settings, const std::string& host, const Address& here)
+        : provoker_(here, settings.to),
+          server_(
+              listener, web_settings(settings, host),
+              {.opened = [this](WebServer::Id id) { open(id); },
+               .message = [this](WebServer::Id id, Opcode opcode, std::string_view bytes) { take(id, opcode, bytes); },
+               .pong = {},
+               .closed = [this](WebServer::Id id, const Closing&) { missed_.erase(id); },
+               .request = [this](WebServer::Id id, const HttpRequest& request) { return download(id, request); },
+               .gone = {},
+               .drained = {}}) {
+        server_.watch(provoker_.fd(), [this](bool, bool) {
+            const auto answer = provoker_.end();
+            if (answer && missed_.count(answer->page) > 0) server_.send(answer->page, Opcode::text, answer->json);
+        });
+    }
 
     WebServer& server() { return server_; }
     Kept& kept() { return kept_; }
@@ -533,10 +541,15 @@ private:
         if (!text.empty()) server_.send(id, Opcode::text, text);
     }
 
+    /// A text asks for a bad frame on purpose; it is a page of ours that asks, as the handshake has made sure.
+    void take(WebServer::Id id, Opcode opcode, std::string_view bytes) {
+        if (opcode == Opcode::binary) return read_file(id, bytes);
+        const std::string trouble = provoker_.begin(id, bytes);
+        if (!trouble.empty()) server_.send(id, Opcode::text, Provoker::failed(trouble));
+    }
+
     /// A file of packets, which the page can't take apart: it gets the records.
-    void read_file(WebServer::Id id, Opcode opcode, std::string_view bytes) {
-        if (opcode != Opcode::binary)
-            return server_.close(id, close_code::unsupported_data, "a file comes as a binary message");
+    void read_file(WebServer::Id id, std::string_view bytes) {
         std::string text = "{\"kind\":\"file\"}\n";
         std::uint64_t surplus = 0;
         Desk desk([&](const Record& record) {
@@ -557,6 +570,10 @@ private:
     }
 
     bool download(WebServer::Id id, const HttpRequest& request) {
+        if (request.path == "/provocations") {
+            server_.respond(id, {200, "application/json", Provoker::list(), {}});
+            return true;
+        }
         if (request.path != "/tap.pcap") return false;
         server_.respond(id, {200,
                              "application/vnd.tcpdump.pcap",
@@ -571,6 +588,7 @@ private:
     std::string batch_;
     std::uint64_t batched_ = 0;
     Kept kept_;
+    Provoker provoker_;
     WebServer server_;
 };
 
@@ -699,7 +717,7 @@ int main(int argc, char** argv) try {
     std::string page_line;
     if (page_address) {
         const int page_listener = listen_at(*page_address);
-        pages = std::make_unique<Pages>(page_listener, settings, options.host);
+        pages = std::make_unique<Pages>(page_listener, settings, options.host, local_address(listener));
         page_line = fmt::format("the page: http://{}/\n", local_address(page_listener).text());
     }
     Forwarder forwarder(listener, settings, mailbox);
@@ -713,7 +731,8 @@ int main(int argc, char** argv) try {
         _exit(report_failure(error));  // the other thread is still at work
     }
     mailbox.end();
-    close(stop_looking[1]);
+    write_all(stop_looking[1],
+              ".");  // closing it would wake the pages without end, while one of them is to say goodbye
     looking.join();
 } catch (const std::exception& error) {
     return report_failure(error);

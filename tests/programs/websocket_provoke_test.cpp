@@ -1,6 +1,8 @@
 // Bad frames on purpose: our servers do what the RFC demands, and answer as strictly as they may; what servers that
 // nobody here wrote do is told alike each time; and servers that the test plays are found out.
 
+#include "common/address.hpp"
+#include "common/stream.hpp"
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
 #include "tests/support/files.hpp"
@@ -12,8 +14,13 @@
 #include <fmt/core.h>
 
 #include <csignal>
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include <sys/socket.h>
 
 namespace {
 
@@ -232,4 +239,80 @@ TEST_CASE("provoke: what npm's ws and Python's websockets do is told alike each 
     }
     server.signal(SIGTERM);
     server.wait();
+}
+
+// ---- By way of the tap's page
+
+TEST_CASE("provoke: the tap does it for its own page, and for no other", "[programs][websocket][provoke][tap]") {
+    Peer target = Peer::bound(SOCK_STREAM);
+    const std::string to = "127.0.0.1:" + target.port();
+    Server tap = start_server("websocket/tap", {"--to", to, "--page", "0", "--quiet"});
+    const std::string line = tap.expect_line(Stream::out, "the page: ");
+    const auto port = static_cast<std::uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+    const auto page_with = [&](const std::string& request) {
+        Peer peer(connect_to_any(resolve("127.0.0.1", port, SOCK_STREAM)));
+        peer.send(request);
+        return peer;
+    };
+    const auto status = [&](const std::string& request) {
+        Peer peer = page_with(request);
+        return read_head(peer).substr(9, 3);
+    };
+    CHECK(status(upgrade_request("Origin: http://elsewhere.example\r\n")) == "403");
+    CHECK(status("GET /provocations HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n") == "421");
+    CHECK(status("GET /provocations HTTP/1.1\r\nHost: localhost\r\n\r\n") == "200");
+    CHECK(status("POST /provocations HTTP/1.1\r\nHost: localhost\r\n\r\n") == "405");
+
+    Peer page = page_with(upgrade_request());
+    CHECK_THAT(read_head(page), StartsWith("HTTP/1.1 101 "));
+    std::string told;
+    const auto wait_for = [&](const std::string& text) {
+        const auto found = [&] { return told.find(text) != std::string::npos; };
+        const auto more = [&] {
+            char bytes[4096];
+            const ssize_t count = recv(page.fd(), bytes, sizeof bytes, MSG_DONTWAIT);
+            if (count > 0) told.append(bytes, static_cast<size_t>(count));
+            return found();
+        };
+        wait_until(more, text);
+        told.clear();
+    };
+    const auto ask = [&](const std::string& text) { page.send(wire::masked(0x81, text)); };
+    for (const char* nonsense : {"", "{", "[]", "{\"provoke\":1}", "{\"provoke\":\"nonsense\",\"resource\":\"/\"}"}) {
+        ask(nonsense);
+        wait_for("\"error\":\"there is no such case\"");
+    }
+    ask(R"({"provoke":"unmasked","resource":"/ HTTP/1.1\r\nX: y"})");
+    wait_for("\"error\":\"the path begins with / and has no blanks\"");
+
+    // It goes to the tap's target, whatever else is asked for, and one at a time.
+    ask(R"({"provoke":"unmasked","resource":"/chat","to":"127.0.0.1:1","host":"127.0.0.1:1"})");
+    WebSocketPeer server(target);
+    CHECK_THAT(server.head(), StartsWith("GET /chat HTTP/1.1\r\nHost: " + to + "\r\n"));
+    CHECK(server.socket().receive(7) == wire::from_hex("81 05 48656c6c6f"));
+    ask(R"({"provoke":"unmasked","resource":"/chat"})");
+    wait_for("\"error\":\"one at a time\"");
+    server.send(wire::frame(0x88, wire::close_body(1002, "\x1b[2J")));
+    server.socket().end_sending();
+    wait_for("\"verdict\":\"as demanded\"");
+    // The server is gone.
+    target.close();
+    ask(R"({"provoke":"no-key","resource":"/"})");
+    wait_for("\"verdict\":\"NOT AS DEMANDED\"");
+    page.close();
+    tap.signal(SIGINT);
+    tap.expect_exit(0);
+}
+
+TEST_CASE("provoke: in the tap's page", "[programs][websocket][provoke][tap][browser]") {
+    const auto packages = npm_packages();
+    const std::string chromium = packages ? find_chromium() : "";
+    if (chromium.empty()) return;
+    const Server echo = start_server("websocket/event_server");
+    Server tap = start_server("websocket/tap", {"--to", echo.address(), "--page", "0", "--quiet"});
+    const std::string line = tap.expect_line(Stream::out, "the page: ");
+    const std::string port = line.substr(line.rfind(':') + 1, line.size() - line.rfind(':') - 2);
+    Process page({"node", "tests/interop/tap_provoke.mjs", chromium, program("screenshots"), port}, *packages);
+    page.expect_exit(0, 2 * patience);
+    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
 }

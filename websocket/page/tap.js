@@ -206,6 +206,9 @@ function take(some) {
         $('connection').append(option);
         if ($('connection').options.length > 200) $('connection').options[1].remove();
     }
+    // Where a client has asked for its WebSocket, bad frames are to go, too, unless somebody knows better.
+    const asked = some.findLast(({ kind, direction, line }) => kind === 'http' && direction === 'up' && /^GET \//.test(line ?? ''));
+    if (asked && !$('resource').typed) $('resource').value = asked.line.split(' ')[1];
     records.push(...some);
     forget(records, MOST_RECORDS);
     append(some.filter(isWanted));
@@ -418,6 +421,7 @@ function parseLines(text) {
 function takeMessage(text) {
     const [all, broken] = parseLines(text);
     if (all[0]?.kind === 'file') return showFile(all, broken);
+    if (all[0]?.kind === 'provoked') return showProvoked(all[0]);
     if (file) return;
     for (const record of all.filter(({ kind }) => kind === 'lost')) lost += record.count;
     const some = all.filter(({ kind }) => kind !== 'lost');
@@ -464,9 +468,47 @@ function connect() {
     };
     socket.onmessage = ({ data }) => takeMessage(data);
     socket.onclose = () => {
+        $('provoke').disabled = $('provocation').options.length === 0; // an answer on its way is lost
         if (!file) state('no tap: trying again', true);
         setTimeout(connect, 2000);
     };
+}
+
+// ---- Bad frames on purpose
+
+async function listProvocations() {
+    const answer = await fetch('/provocations');
+    for (const { name, what } of await answer.json()) {
+        const option = element('option', '', `${name}: ${what}`);
+        option.value = name;
+        $('provocation').append(option);
+    }
+    $('provoke').disabled = false;
+}
+
+$('provoke').onclick = () => {
+    if (socket?.readyState !== WebSocket.OPEN) return state('the tap sends it, and it is not there', true);
+    socket.send(JSON.stringify({ provoke: $('provocation').value, resource: $('resource').value.trim() || '/' }));
+    $('provoke').disabled = true;
+};
+
+$('resource').oninput = () => {
+    $('resource').typed = true;
+};
+
+// What the tap has sent for us, what came back, and the verdict.
+function showProvoked(told) {
+    $('provoke').disabled = false;
+    for (const one of $('list').querySelectorAll('[aria-selected="true"]')) one.setAttribute('aria-selected', 'false');
+    chosen = null;
+    if (told.error) return $('detail').replaceChildren(element('h2', '', 'On purpose'), element('p', 'problem', told.error));
+    $('detail').replaceChildren(
+        element('h2', '', `On purpose: ${told.case}`), element('p', '', told.what),
+        element('h3', '', 'Sent'), element('pre', 'wrap', told.request ? visible(told.request.replaceAll('\\r\\n', '\n')) : told.sent),
+        element('h3', '', `What the RFC says (${told.place})`), element('p', '', told.demand),
+        element('h3', '', 'Answer'), element('pre', 'wrap', told.answer.join('\n')),
+        element('p', told.verdict.startsWith('NOT') ? 'problem' : told.verdict === 'as demanded' ? 'good' : '', `${told.verdict}: ${told.why}`));
+    $('detail').scrollTop = 0;
 }
 
 // ---- Keys and buttons
@@ -518,3 +560,4 @@ document.onkeydown = (event) => {
 };
 onresize = () => document.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' });
 connect();
+listProvocations().catch(() => state('the tap has no cases', true));

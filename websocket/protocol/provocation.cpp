@@ -472,6 +472,8 @@ struct Judge {
     }
 
     Judgement frames() const {
+        if (!came.upgraded_ && !came.malformed_)
+            return {Verdict::not_tried, "a good handshake was not accepted: is there a WebSocket at this path?"};
         if (came.malformed_) return {Verdict::wrong, "what came back is not WebSocket"};
         if (!came.right_accept_) return {Verdict::wrong, "Sec-WebSocket-Accept is wrong (4.2.2)"};
         if (came.masked_) return {Verdict::wrong, "a server MUST NOT mask its frames (5.1)"};
@@ -548,6 +550,16 @@ std::string demand_text(const Provocation& provocation) {
             break;
     }
     return "MUST be accepted without the extension";
+}
+
+std::string place_text(const Provocation& provocation) {
+    return (std::string_view(provocation.section).starts_with("RFC") ? "" : "RFC 6455, ") +
+           std::string(provocation.section);
+}
+
+bool is_resource(std::string_view path) {
+    return path.starts_with('/') && path.size() <= 2000 &&
+           std::all_of(path.begin(), path.end(), [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
 }  // namespace websocket

@@ -136,7 +136,13 @@ Judgement judge(const Provocation& provocation, const Reaction& reaction);
 /// "as demanded", "allowed", "NOT AS DEMANDED", "not tried"
 const char* verdict_name(Verdict verdict);
 
-/// "MUST fail the connection, with 1002"
+/// "MUST fail the connection; the code for it is 1002"
 std::string demand_text(const Provocation& provocation);
+
+/// "RFC 6455, 5.1"
+std::string place_text(const Provocation& provocation);
+
+/// May this stand in the request as a path? It begins with / and has no blanks.
+bool is_resource(std::string_view path);
 
 }  // namespace websocket
