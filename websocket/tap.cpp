@@ -731,8 +731,7 @@ int main(int argc, char** argv) try {
         _exit(report_failure(error));  // the other thread is still at work
     }
     mailbox.end();
-    write_all(stop_looking[1],
-              ".");  // closing it would wake the pages without end, while one of them is to say goodbye
+    write_all(stop_looking[1], ".");  // closed, it would wake the pages' server without end while they say goodbye
     looking.join();
 } catch (const std::exception& error) {
     return report_failure(error);
