@@ -2,6 +2,7 @@
 // programs of them, which answer lines. The programs are graded in websocket_servers.cpp.
 
 #include "tests/exercises/exercise.hpp"
+#include "tests/exercises/websocket_servers.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/wire.hpp"
 #include "websocket/protocol/handshake.hpp"
@@ -761,6 +762,45 @@ std::vector<Exercise> websocket_exercises() {
            "C0, C1, F5~FF로 시작하는 글자는 없습니다. `begun`에 글자의 바이트가 다 모이면 다시 비웁니다."}},
          "echo 'ed95 9c' | PROGRAM; echo 'eda0 80' | PROGRAM    # expected: whole, and bad at piece 1",
          grade_utf8_cut},
+        {"websocket",
+         "close_handshake",
+         Kind::repair,
+         {"browsers report 1006: the end is not as it should be", "브라우저가 1006을 알립니다. 끝이 올바르지 않습니다"},
+         {{"Look at what is sent back for a Close: whose frame is it, and what may stand in one of the server's?",
+           "Close에 무엇을 돌려보냅니까? 누구의 프레임이며, 서버의 프레임에는 무엇이 있어야 합니까?"},
+          {"After the answer the server has nothing more to say, and nothing more to look at. Which codes may it "
+           "repeat?",
+           "답한 뒤에 서버는 더 말할 것도, 볼 것도 없습니다. 어떤 코드를 되풀이해도 됩니까?"},
+          {"shutdown(connection, SHUT_WR) sends FIN; then recv() until the client ends it or a second has passed. "
+           "websocket/echo_server.cpp has it in hang_up().",
+           "shutdown(connection, SHUT_WR)은 FIN을 보냅니다. 그다음 클라이언트가 끝내거나 1초가 지날 때까지 "
+           "recv()합니다. "
+           "websocket/echo_server.cpp의 hang_up()에 있습니다."}},
+         "PROGRAM --trace & echo hello | build/websocket/echo_client --trace",
+         grade_close_handshake},
+        {"websocket",
+         "echo_to_spec",
+         Kind::complete,
+         {"a whole WebSocket server, by the RFC and for a browser", "RFC와 브라우저를 만족시키는 WebSocket 서버 전체"},
+         {{"Begin with the answer 101, and a message of five bytes; then the other lengths. What you wrote for the "
+           "exercises "
+           "before this one goes in as it is.",
+           "101 응답과 5바이트 메시지부터 시작하고, 다음은 다른 길이입니다. 앞의 연습문제에서 쓴 것을 그대로 쓸 수 "
+           "있습니다."},
+          {"Throw where a rule is broken, with the code; catch in one place, which sends Close, then FIN, and reads on "
+           "for a "
+           "while. Judge a header before its payload has come.",
+           "규칙을 어긴 곳에서 코드와 함께 예외를 던지고, 한 곳에서 받아 Close와 FIN을 보낸 뒤 잠시 더 읽습니다. "
+           "헤더는 "
+           "페이로드가 오기 전에 판단하십시오."},
+          {"build/websocket/frames sends any wrong frame by hand; build/websocket/tap shows what passes between a "
+           "browser and "
+           "your server.",
+           "build/websocket/frames로 잘못된 프레임을 직접 보낼 수 있고, build/websocket/tap은 브라우저와 여러분의 서버 "
+           "사이에 "
+           "오가는 것을 보여 줍니다."}},
+         "PROGRAM --trace & echo hello | build/websocket/echo_client --trace",
+         grade_echo_to_spec},
     };
 }
 
