@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,23 @@
 #include <unistd.h>
 
 namespace websocket {
+
+/// Connects to the first of the addresses that answers within so many seconds each: SO_SNDTIMEO limits connect(), too
+/// (socket(7)), which then fails with EINPROGRESS.
+inline int connect_within(const std::vector<Address>& addresses, long seconds) {
+    for (std::size_t i = 0;; ++i) {
+        const Address& address = addresses.at(i);
+        const int fd = CALL(socket(address.family(), SOCK_STREAM, 0));
+        try {
+            limit_waiting(fd, seconds);
+            CALL(connect(fd, address.get(), address.length()));
+            return fd;
+        } catch (const SocketError&) {
+            TRY(close(fd));
+            if (i + 1 == addresses.size()) throw;
+        }
+    }
+}
 
 /// Sends it, and gathers what comes until the server ends the connection, or `timeout` has passed since it was sent.
 /// Throws SocketError where there is no connection. That the server ends it is no error but an answer.
@@ -28,8 +46,8 @@ inline Reaction provoke(const std::vector<Address>& addresses, const std::string
         int fd;
         ~Socket() { TRY(close(fd)); }
     };
-    const Socket connection{connect_to_any(addresses)};
-    limit_waiting(connection.fd, 1 + std::chrono::duration_cast<std::chrono::seconds>(timeout).count());
+    const Socket connection{
+        connect_within(addresses, 1 + std::chrono::duration_cast<std::chrono::seconds>(timeout).count())};
     // Of what can't be sent any more, what came says why.
     const auto send_it = [&](std::string_view bytes) {
         while (!bytes.empty()) {
