@@ -101,25 +101,33 @@ void put(int fd, std::string_view text) {
 }
 
 struct Event {
-    const char* kind;  // "call", "result" or "state"
+    const char* kind;  // "call", "result", "state", or "wait": a call that --step has not let be made yet
     std::string text;
     const char* colour;
 };
 
-/// To the reader as lines, and to the log as time, process, thread, kind, place and text, with tabs between.
+/// To the log as time, process, thread, kind, place and text, with tabs between.
+void write_down(const Call& call, const std::vector<Event>& events, const timespec& time) {
+    if (log_file == -1) return;
+    std::string log;
+    for (const Event& event : events)
+        log += fmt::format("{}{:09}\t{}\t{}\t{}\t{}:{}\t{}\n", time.tv_sec, time.tv_nsec, getpid(), thread, event.kind,
+                           call.file, call.line, event.text);
+    put(log_file, log);
+}
+
+/// To the reader as lines, and to the log.
 void tell(const Call& call, const std::vector<Event>& events, const timespec& time) {
     std::string lines;
-    std::string log;
     for (const Event& event : events) {
-        const bool is_call = std::string_view(event.kind) == "call";
+        const std::string_view kind = event.kind;
+        const bool is_call = kind == "call" || kind == "wait";
         const std::string place = is_call ? fmt::format("{}:{}  ", call.file, call.line) : "    ";
         lines += label() + place;
         lines += coloured ? fmt::format("\033[{}m{}\033[0m\n", event.colour, event.text) : event.text + "\n";
-        log += fmt::format("{}{:09}\t{}\t{}\t{}\t{}:{}\t{}\n", time.tv_sec, time.tv_nsec, getpid(), thread, event.kind,
-                           call.file, call.line, event.text);
     }
     if (settings.trace || settings.step) put(STDERR_FILENO, lines);
-    if (log_file != -1) put(log_file, log);
+    write_down(call, events, time);
 }
 
 constexpr const char* call_colour = "1";
@@ -246,7 +254,6 @@ char read_key() {
 
 /// Waits until the reader lets the call be made. The mutex is held, so that other threads wait as well.
 void wait_for_reader(const std::string& name) {
-    if (!run_to.empty() && run_to != name) return;
     run_to.clear();
     if (!legend_shown) {
         put(terminal, speaks_korean() ? "    [Enter: 호출  n: 같은 호출까지  c: 끝까지  ?: 설명  q: 종료]\n"
@@ -354,11 +361,13 @@ bool announce(const Call& call) {
     const std::string name = name_of(call);
     if (settings.trace || settings.step || log_file != -1) {
         std::vector<Event> events = meanwhile();
-        events.push_back({"call", call.text, call_colour});
+        const bool waits = settings.step && (run_to.empty() || run_to == name);
+        events.push_back({waits ? "wait" : "call", call.text, call_colour});
         tell(call, events, now(CLOCK_REALTIME));
-        if (settings.step) {
+        if (waits) {
             wait_for_reader(name);
             tell(call, meanwhile(), now(CLOCK_REALTIME));  // the world went on while the reader thought
+            write_down(call, {{"call", call.text, call_colour}}, now(CLOCK_REALTIME));
         }
     }
     const int fault = chosen_fault(name);
