@@ -100,7 +100,7 @@ bool is_in_path(const std::string& name) {
     const char* path = std::getenv("PATH");
     std::istringstream folders(path != nullptr ? path : "");
     for (std::string folder; std::getline(folders, folder, ':');)
-        if (access((folder + "/" + name).c_str(), X_OK) == 0) return true;
+        if (access(fmt::format("{}/{}", folder, name).c_str(), X_OK) == 0) return true;
     return false;
 }
 
@@ -206,7 +206,7 @@ private:
         pane_ = own != nullptr ? own : "";
         tmux_pid_ = number_of(tmux_({"display-message", "-p", "#{pid}"}));
         const unsigned height = size().ws_row;
-        const unsigned below = height >= 30 ? 10 : 8;
+        const unsigned below = height >= 30 ? 9 : 7;
         const std::string nothing = "exec tail -f /dev/null";
         server_.pane = tmux_({"split-window", "-d", "-b", "-v", "-l", std::to_string(height - below - 1), "-t", pane_,
                               "-c", plan_.root, "-P", "-F", "#{pane_id}", nothing});
