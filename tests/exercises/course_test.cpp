@@ -127,6 +127,8 @@ TEST_CASE("exercises: each has its texts in both languages, and its files", "[ex
             CHECK(std::string(hint.english).size() > 20);
         }
     }
+    const auto is_repair = [](const Exercise& it) { return it.kind == exercise::Kind::repair; };
+    CHECK(std::count_if(exercise::course().begin(), exercise::course().end(), is_repair) >= 8);
     for (const char* chapter : {"tcp", "udp", "unix", "websocket"}) {
         for (const std::string& source : files_in(std::string(chapter) + "/exercises", ".cpp")) {
             const std::size_t slash = source.rfind('/') + 1;
