@@ -264,6 +264,25 @@ TEST_CASE("step: without a terminal it is --trace", "[programs][step]") {
     }
 }
 
+TEST_CASE("step: the log tells a call that waits for its key from one that is made", "[programs][step]") {
+    const TempDir directory;
+    Process server({program("tcp/echo_server"), "--port", "0", "--step", "--trace-log", directory / "log"},
+                   {.terminal = Terminal::keys});
+    const auto last = [&] { return lines_of(read_file(directory / "log")).back(); };
+    stop_at(server, "getaddrinfo(");
+    CHECK_THAT(last(), ContainsSubstring("\twait\t") && ContainsSubstring("\tgetaddrinfo("));
+    server.type("\n");
+    stop_at(server, "socket(");
+    const std::string log = read_file(directory / "log");
+    CHECK(lines_with(log, "\tcall\t").size() == 1);
+    CHECK(lines_with(log, "\twait\t").size() == 2);
+    CHECK(log.find("\twait\t") < log.find("\tcall\t"));
+    server.type("c");
+    server.expect_line(Stream::err, "accept(");
+    wait_until([&] { return last().find("\tcall\t") != std::string::npos; }, "accept to be called");
+    CHECK(lines_with(read_file(directory / "log"), "\twait\t").size() == 2);
+}
+
 TEST_CASE("step: a terminal that goes away ends the program", "[programs][step]") {
     Process server = stepped("tcp/echo_server");
     stop_at(server, "getaddrinfo(");
