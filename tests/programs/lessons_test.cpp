@@ -1,5 +1,6 @@
 // Every transcript in a README.md is run again, in terminals, as a reader would; and must still be what a reader sees.
-// How the blocks are marked: tests/support/lesson.hpp. LESSON=NAME build/tests/all 'lessons: every*': only these.
+// How the blocks are marked: tests/support/lesson.hpp. LESSON=NAME build/tests/all 'lessons: every*': only those of
+// this name, or those of tcp/README.md.
 
 #include "tests/support/lesson.hpp"
 
@@ -7,6 +8,7 @@
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/network.hpp"
+#include "tests/support/parallel.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
@@ -16,6 +18,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <regex>
 #include <sstream>
 
@@ -24,7 +27,6 @@
 
 namespace {
 
-constexpr Milliseconds limit{10'000};
 constexpr int lesson_port = 7000;
 
 /// The lines on a terminal that runs a program of a block: of one that was drawn anew, the last that was seen.
@@ -33,7 +35,7 @@ std::vector<std::string> lines_on(Process& terminal) {
     for (std::string& line : lines) {
         line.erase(line.find_last_not_of('\r') + 1);
         line.erase(0, line.rfind('\r') + 1);
-        line = std::regex_replace(line, std::regex("\x1b\\[K"), "");
+        line = std::regex_replace(line, std::regex("\x1b\\[[0-9;]*[mK]"), "");
     }
     return lines;
 }
@@ -70,6 +72,8 @@ bool is_free(int type, int port) {
 
 /// A port that nobody has now. Like 7000 it has four digits: a request that names it is as long as in the lesson.
 int four_digit_port() {
+    static std::mutex used_by_all_threads;
+    const std::lock_guard lock(used_by_all_threads);
     static int next = 7001 + getpid() % 2000;
     do {
         next = next < 9999 ? next + 1 : 7001;
@@ -100,23 +104,28 @@ public:
     /// Waits until as many lines were printed as stand before this one in the block. What is typed then is echoed by
     /// the terminal at its place.
     void wait_for_lines_before(size_t line) {
+        while (line > 0 && wanted()[line - 1].empty())
+            --line;  // as yet, it is the last one
         const auto printed = [&] {
             const std::vector<std::string> lines = now().lines;
             return block_.some_lines ? has_in_order(lines, wanted(), std::min(line, wanted().size()))
                                      : lines.size() >= line;
         };
-        wait_until([&] { return printed() || !process_.is_running(); }, fmt::format("{} lines", line), limit);
+        wait_until([&] { return printed() || !process_.is_running(); }, fmt::format("{} lines", line), patience);
     }
 
     void type_lines() {
         size_t from = 0;
         for (const std::string& line : block_.typed) {
             const auto begin = expected_.lines.begin() + static_cast<long>(from);
-            const auto typed = std::find(begin, expected_.lines.end(), line);
+            // The terminal echoes it, or a program that draws it by itself shows it as said by somebody.
+            const auto typed = std::find_if(begin, expected_.lines.end(), [&](const std::string& shown) {
+                return shown == line || (shown.rfind('<', 0) == 0 && shown.substr(shown.find("> ") + 2) == line);
+            });
             if (typed == expected_.lines.end() && last_line() == "> " + line) {
                 wait_for_lines_before(expected_.lines.size() - 1);
                 process_.type(line);
-                wait_until([&] { return now().lines == expected_.lines; }, "the line that is typed", limit);
+                wait_until([&] { return now().lines == expected_.lines; }, "the line that is typed", patience);
                 return;
             }
             if (typed == expected_.lines.end()) throw Unexpected("the typed line is not in the block: " + line);
@@ -150,19 +159,19 @@ public:
                 const std::vector<std::string> all = now().lines;
                 return !all.empty() && all.back() == before;
             };
-            if (!before.empty()) wait_until(is_there, before, limit);
+            if (!before.empty()) wait_until(is_there, before, patience);
             process_.type("\x03");
             interrupted = true;
         }
         const bool goes_on = block_.kind == Block::Kind::server || last_line().rfind("> ", 0) == 0;
-        if (!goes_on || interrupted) return (void)process_.wait(limit);
+        if (!goes_on || interrupted) return (void)process_.wait(patience);
         wait_until_it_is_right();
     }
 
     /// Gives a debugger, say, its commands, each at a prompt.
     void type_at_prompts(const std::vector<std::pair<std::string, std::string>>& typed) {
         for (const auto& [prompt, line] : typed) {
-            process_.expect(Stream::terminal, prompt, limit);
+            process_.expect(Stream::terminal, prompt, patience);
             process_.type(here(line, block_, place_) + "\n");
         }
         wait_until_it_is_right();
@@ -172,7 +181,7 @@ public:
     void wait_until_it_is_right() {
         const auto is_right = [&] { return difference(expected_, now(), block_.some_lines).empty(); };
         try {
-            wait_until([&] { return is_right() || !process_.is_running(); }, "what is shown", limit);
+            wait_until([&] { return is_right() || !process_.is_running(); }, "what is shown", patience);
         } catch (const Unexpected&) {  // complaint() tells it better
         }
     }
@@ -180,7 +189,7 @@ public:
     void wait_until_it_listens() {
         const auto typed = typed_at_prompts(block_);
         if (!typed.empty()) return type_at_prompts(typed);
-        process_.expect_line(Stream::terminal, "listening on ", limit);
+        process_.expect_line(Stream::terminal, "listening on ", patience);
     }
 
     /// "" if the terminal shows what the block does.
@@ -352,7 +361,7 @@ std::string replay_lesson(const std::string& file, const std::string& markdown) 
         if (std::find(done.begin(), done.end(), block.name) != done.end()) continue;
         done.push_back(block.name);
         const char* only = std::getenv("LESSON");
-        if (only != nullptr && block.name != only) continue;
+        if (only != nullptr && block.name != only && file != only) continue;
         if (block.without_sanitizers && is_sanitized()) continue;
         if (!block.needs.empty() && !has_tool(block.needs)) continue;
         if (block.as_root && geteuid() != 0) {
@@ -382,13 +391,17 @@ std::vector<std::string> all_lessons() {
 }  // namespace
 
 TEST_CASE("lessons: every transcript is what a reader sees", "[programs][lessons]") {
-    const std::string file = GENERATE(from_range(all_lessons()));
-    DYNAMIC_SECTION(file) {  // one of them: build/tests/all 'lessons: every*' -c tcp/README.md
-        const std::string complaints = replay_lesson(file, read_file(file));
-        fmt::print(stderr, "{}", complaints);  // Catch2 would wrap the lines
-        INFO("see above");
-        CHECK(complaints.empty());
-    }
+    const std::vector<std::string> files = all_lessons();
+    std::vector<std::string> complaints(files.size());
+    std::vector<Task> tasks;
+    for (size_t i = 0; i < files.size(); ++i)
+        tasks.push_back({files[i], [&, i] { complaints[i] = replay_lesson(files[i], read_file(files[i])); }});
+    std::string all = run_in_parallel(tasks);
+    for (const std::string& of_one : complaints)
+        all += of_one;
+    fmt::print(stderr, "{}", all);  // Catch2 would wrap the lines
+    INFO("see above");
+    CHECK(all.empty());
 }
 
 TEST_CASE("lessons: one that is wrong is found", "[programs][lessons]") {

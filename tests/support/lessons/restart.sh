@@ -16,3 +16,5 @@ was_answered() { ss -Htni "dport = :$port" | grep -q bytes_received:4; }
         exec sleep 60
     } | "$build/tcp/echo_client" --port "$port"
 } >/dev/null 2>&1 &
+# As a reader's, the shell stays when the first process has ended: its end would hang up, and that is SIGHUP, too.
+trap 'sleep 60' EXIT
