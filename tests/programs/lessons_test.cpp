@@ -150,8 +150,7 @@ public:
         bool interrupted = false;
         const std::vector<std::string> lines = wanted();
         for (size_t i = 0; i < lines.size(); ++i) {
-            const bool here = lines[i].size() >= 2 && lines[i].compare(lines[i].size() - 2, 2, "^C") == 0;
-            if (!here) continue;
+            if (!is_interrupted(lines[i])) continue;
             wait_for_lines_before(i);
             // Behind what is still being written, it is that which must be there.
             const std::string before = lines[i].substr(0, lines[i].size() - 2);
@@ -234,6 +233,11 @@ private:
 
     static bool is_command(const std::string& line) { return line.rfind("$ ", 0) == 0; }
 
+    /// Is it where Ctrl-C is typed?
+    static bool is_interrupted(const std::string& line) {
+        return line.size() >= 2 && line.compare(line.size() - 2, 2, "^C") == 0;
+    }
+
     static bool needs_shell(const Block& block) {
         return block.command.rfind("build/", 0) != 0 || !block.after.empty() || !block.with.empty() ||
                block.command.find_first_of("'\"|<>&;$*\n") != std::string::npos ||
@@ -252,8 +256,10 @@ private:
     /// For the shell.
     static Process::Command script(const Block& block, const Place& place) {
         const auto here = [&](const std::string& line) { return Replay::here(line, block, place); };
+        std::string script = "mkdir -p " + place.directory.path() + "/tmp\n";
         // Ctrl-C ends a block's command, and not the shell that is to run the next one: that goes to a new line.
-        std::string script = "trap echo INT\nmkdir -p " + place.directory.path() + "/tmp\n";
+        const auto interrupted = std::find_if(block.shown.begin(), block.shown.end(), is_interrupted);
+        if (std::any_of(interrupted, block.shown.end(), is_command)) script += "trap echo INT\n";
         if (!typed_at_prompts(block).empty()) script += "stty columns 110; export PROMPT_COMMAND='PS1=\"# \"'\n";
         if (!block.after.empty()) {
             const std::string build_folder = program("").substr(0, program("").size() - 1);
