@@ -186,6 +186,8 @@ public:
             if (typed_.empty()) draw();
         }
         end_all();
+        // By its number: whoever killed us may have removed the socket, too.
+        if (tmux_pid_ > 0) kill(tmux_pid_, SIGTERM);
     }
 
 private:

@@ -89,6 +89,7 @@ public:
     }
 
     Process& process() { return process_; }
+    const std::string& folder() const { return folder_.path(); }
 
     std::string tmux(const Process::Command& arguments) const {
         for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
@@ -236,6 +237,19 @@ TEST_CASE("lecture: ended by a signal it leaves nothing, too", "[programs][lectu
     lecture.process().signal(number);
     CHECK(lecture.process().wait() == Ending{-1, number});
     lecture.must_leave_nothing();
+}
+
+TEST_CASE("lecture: killed, its processes end all the same", "[programs][lecture]") {
+    if (!has_tool("tmux")) return;
+    std::string folder;
+    {
+        Lecture lecture({"unix/echo"}, 80, 24);
+        lecture.wait_for(2, "step 1, ");
+        folder = lecture.folder();
+        lecture.process().signal(SIGKILL);
+        CHECK(lecture.process().wait() == Ending{-1, SIGKILL});
+    }  // and its folder is gone
+    wait_until([&] { return processes_of(folder).empty(); }, "the processes to end");
 }
 
 TEST_CASE("lecture: without tmux it says what to do by hand", "[programs][lecture]") {
