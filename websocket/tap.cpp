@@ -731,7 +731,8 @@ int main(int argc, char** argv) try {
         _exit(report_failure(error));  // the other thread is still at work
     }
     mailbox.end();
-    write_all(stop_looking[1], ".");  // closed, it would wake the pages' server without end while they say goodbye
+    // Closed, it would wake the pages' server without end while they say goodbye.
+    if (::write(stop_looking[1], ".", 1) == -1) _exit(1);
     looking.join();
 } catch (const std::exception& error) {
     return report_failure(error);
