@@ -125,6 +125,7 @@ public:
 
 private:
     void begin_step(std::string text);
+    std::string last_words() const;
     void note(const Text& what, std::string_view bytes);
 
     std::string path_, address_, host_;
@@ -133,7 +134,8 @@ private:
     std::vector<std::unique_ptr<Process>> processes_;
     const Diagnosis* diagnosis_ = nullptr;
     std::optional<std::pair<std::string, std::string>> difference_;  // expected, actual
-    std::string surprise_;                                           // what an exception said
+    std::string last_words_;  // of the program, before its peers have gone, which may trouble it
+    std::string surprise_;    // what an exception said
     bool hides_output_ = false;
     friend bool passes(const struct Exercise& exercise, Grading& grading);
 };

@@ -365,12 +365,32 @@ void Grading::fail(const Diagnosis& diagnosis) {
             }
         }
     }
+    last_words_ = last_words();
     throw Failed{};
 }
 
 void Grading::fail(const Diagnosis& diagnosis, std::string_view expected, std::string_view actual) {
     difference_.emplace(expected, actual);
     fail(diagnosis);
+}
+
+std::string Grading::last_words() const {
+    std::string text;
+    if (processes_.empty()) return text;
+    Process& last = *processes_.back();
+    std::string said = (hides_output_ ? "" : last.out()) + last.err();
+    if (!last.is_running())
+        text += fmt::format("\n  {}: {}\n", Text{"The program has ended", "프로그램이 끝났습니다"}.get(),
+                            to_text(last.wait(limit_)));
+    if (!said.empty()) {
+        text += fmt::format("\n  {}:\n", Text{"The program itself said", "프로그램이 스스로 출력한 것"}.get());
+        std::vector<std::string> lines = lines_of(said);
+        const std::size_t skipped = lines.size() > 12 ? lines.size() - 12 : 0;
+        if (skipped > 0) text += fmt::format("    | ... ({})\n", skipped);
+        for (std::size_t i = skipped; i < lines.size(); ++i)
+            text += "    | " + escaped(lines[i].substr(0, 200)) + "\n";
+    }
+    return text;
 }
 
 std::string Grading::report() const {
@@ -382,21 +402,7 @@ std::string Grading::report() const {
                         Text{"This step did not end as it should.", "이 단계가 뜻대로 끝나지 않았습니다."}.get());
     if (difference_) text += "\n" + side_by_side(difference_->first, difference_->second);
     if (!surprise_.empty()) text += "\n       " + surprise_ + "\n";
-    if (!processes_.empty()) {
-        Process& last = *processes_.back();
-        std::string said = (hides_output_ ? "" : last.out()) + last.err();
-        if (!last.is_running())
-            text += fmt::format("\n  {}: {}\n", Text{"The program has ended", "프로그램이 끝났습니다"}.get(),
-                                to_text(last.wait(limit_)));
-        if (!said.empty()) {
-            text += fmt::format("\n  {}:\n", Text{"The program itself said", "프로그램이 스스로 출력한 것"}.get());
-            std::vector<std::string> lines = lines_of(said);
-            const std::size_t skipped = lines.size() > 12 ? lines.size() - 12 : 0;
-            if (skipped > 0) text += fmt::format("    | ... ({})\n", skipped);
-            for (std::size_t i = skipped; i < lines.size(); ++i)
-                text += "    | " + escaped(lines[i].substr(0, 200)) + "\n";
-        }
-    }
+    text += last_words_;
     text += fmt::format("\n  {}: {}.\n", Text{"What that usually means", "이것은 보통 이런 뜻입니다"}.get(),
                         diagnosis_->meaning.get());
     return text;

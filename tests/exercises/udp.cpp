@@ -177,7 +177,6 @@ void grade_lost_reply(Grading& grading) {
     Milliseconds elapsed{0};
     bool settled = false;
     while (!settled && elapsed < grading.limit()) {
-        Address sender;
         const auto again = next_question(grading, server, "", Milliseconds(20));
         elapsed = std::chrono::duration_cast<Milliseconds>(Clock::now() - began);
         if (again && again->line != fourth.line) grading.fail(old_answer);
