@@ -470,7 +470,7 @@ std::vector<Exercise> unix_exercises() {
            "serve_one()을 한 길로 만드십시오. 꼭 하나이고 잘리지 않았는지 정하고, g나 n으로 답하고, g면 쓰고, 어느 "
            "경우든 온 것을 모두 닫습니다. 그리고 recvmsg()에 MSG_CMSG_CLOEXEC를 주십시오(리눅스)."}},
          "python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX); s.bind(\"/tmp/master\"); s.listen(); "
-         "c, a = s.accept(); [socket.send_fds(c, b\"x\", [1, 1]) for i in range(10)]; time.sleep(9)' & sleep 1; "
+         "c, a = s.accept(); [socket.send_fds(c, [b\"x\"], [1, 1]) for i in range(10)]; time.sleep(9)' & sleep 1; "
          "PROGRAM --path /tmp/master & sleep 1; ls -l /proc/$!/fd; rm /tmp/master",
          grade_fd_passing},
         {"unix",
