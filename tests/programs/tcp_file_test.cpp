@@ -14,8 +14,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <sys/socket.h>
 #include <sys/stat.h>

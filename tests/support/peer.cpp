@@ -121,7 +121,11 @@ std::string Peer::receive_from(Address& address) {
     return datagram;
 }
 
-void Peer::end_sending() { CALL(::shutdown(fd_, SHUT_WR)); }
+void Peer::end_sending() {
+    // A connection that was reset meanwhile has no side to end: the next receive tells.
+    if (TRY(::shutdown(fd_, SHUT_WR)) == -1 && errno != ENOTCONN)
+        throw SocketError(errno, {"shutdown(fd_, SHUT_WR)", __FILE__, __LINE__});
+}
 
 void Peer::close() {
     if (fd_ != -1) ::close(std::exchange(fd_, -1));
