@@ -124,6 +124,7 @@ public:
     std::string report() const;
 
 private:
+    bool has_ended();
     void begin_step(std::string text);
     std::string last_words() const;
     void note(const Text& what, std::string_view bytes);

@@ -100,7 +100,7 @@ void grade_exact_read(Grading& grading) {
     Peer leaver = grading.connect();
     grading.send(leaver, record().substr(0, 5));
     leaver.reset();
-    Peer next = grading.connect();
+    Peer next = grading.connect(loses_a_client);
     bytes = record();
     grading.send(next, bytes);
     grading.require_equal(reversed(bytes), grading.receive(next, size), loses_a_client);
@@ -207,7 +207,7 @@ void grade_line_server(Grading& grading) {
     Peer leaver = grading.connect();
     grading.send(leaver, "half");
     leaver.reset();
-    Peer next = grading.connect();
+    Peer next = grading.connect(loses_a_client);
     size = some();
     grading.send(next, line(size));
     grading.require_equal(answer(size), grading.receive(next, answer(size).size()), loses_a_client);
@@ -304,7 +304,7 @@ void grade_length_prefix(Grading& grading) {
     Peer leaver = grading.connect();
     grading.send(leaver, framed("ab", 10));
     leaver.reset();
-    Peer next = grading.connect();
+    Peer next = grading.connect(loses_a_client);
     message = framed(numbered_lines(30));
     grading.send(next, message);
     grading.require_equal(message, grading.receive(next, message.size()), loses_a_client);

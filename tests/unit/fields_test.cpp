@@ -51,7 +51,8 @@ TEST_CASE("fields: what is missing reads as nothing, and is told", "[unit][field
     FieldReader text("no zero");
     CHECK(text.text_to_zero().empty());
     CHECK_FALSE(text.whole());
-    FieldReader empty("\0"s);
+    const std::string zero = "\0"s;  // the reader only refers to it
+    FieldReader empty(zero);
     CHECK(empty.text_to_zero().empty());
     CHECK(empty.whole());
     FieldReader none("");

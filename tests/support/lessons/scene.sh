@@ -32,6 +32,7 @@ start_server() {
 changed() {
     local sanitizers=${build#*/sanitize-} source=$folder/changed.cpp
     [ "$sanitizers" = "$build" ] && sanitizers=''
+    sanitizers=${sanitizers%%/*}
     { echo "#line 1 \"$1.cpp\""; sed -E "$2" "$1.cpp"; } >"$source"
     if tail -n +2 "$source" | cmp -s - "$1.cpp"; then
         echo "nothing was changed in $1.cpp"
@@ -41,6 +42,6 @@ changed() {
     changed=$programs/$1
     mkdir -p "${changed%/*}"
     # shellcheck disable=SC2046
-    g++ -std=c++20 -I. -O0 ${sanitizers:+-fsanitize=${sanitizers%%/*}} $(pkg-config --cflags fmt libcrypto zlib) \
+    g++ -std=c++20 -I. -O0 ${sanitizers:+-fsanitize=${sanitizers//-/,}} $(pkg-config --cflags fmt libcrypto zlib) \
         -o "$changed" "$source" "$build/libprotocol.a" "$build/libcommon.a" $(pkg-config --libs fmt libcrypto zlib)
 }
