@@ -364,7 +364,7 @@ void Grading::fail(const Diagnosis& diagnosis) {
             const Ending ending = program().wait(limit_);
             if (ending.signal == SIGPIPE) {
                 // Not a crash: the diagnosis is about it, or about what came before it.
-            } else if (ending.signal != 0) {
+            } else if (ending.signal != 0 || program().err().find("Sanitizer: ") != std::string::npos) {
                 diagnosis_ = &crashed;
             } else if (&diagnosis == &says_nothing) {
                 diagnosis_ = &ended_early;

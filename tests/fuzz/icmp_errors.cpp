@@ -10,7 +10,7 @@
 FUZZ_TARGET(fuzz_icmp_errors) {
 #ifdef __linux__
     std::vector<std::max_align_t> room(size / sizeof(std::max_align_t) + 1);
-    std::memcpy(room.data(), data, size);
+    if (size > 0) std::memcpy(room.data(), data, size);
     msghdr message{};
     message.msg_control = room.data();
     message.msg_controllen = size;
