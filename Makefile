@@ -154,12 +154,13 @@ compile_commands.json: $(BUILD)/flags Makefile $(SOURCES)
 
 # ---- Using
 
-.PHONY: help demo test fuzz bench bench-build format check lint check-macos clean
+.PHONY: help demo test test-again fuzz bench bench-build format check lint check-macos clean
 help:
 	@echo 'make                        all programs, into build/'
 	@echo 'make demo [PAIR=udp/echo]   each pair once, both sides narrated (ALL=1: every single line;'
 	@echo '                            WIRE=1: at the end, the diagram of the TCP pair)'
 	@echo 'make test [ONLY="[tcp]"]    builds and runs every test (or those that Catch2 finds by ONLY)'
+	@echo 'make test-again             only those that failed, one at a time'
 	@echo 'make SANITIZE=address,undefined test     the same under sanitizers; also SANITIZE=thread'
 	@echo 'make CXX=clang++            with clang; OPTIMIZE=1 for speed, CI=1 for warnings as errors'
 	@echo 'make fuzz [SECONDS=60]      feeds the parsers and protocols what clang makes up'
@@ -187,11 +188,21 @@ test: tests
 ifdef ONLY
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
 else
-	@export TWO_TERMINALS_BUILD=$(BUILD); $(foreach part,$(PARTS),\
+	@rm -f $(BUILD)/tests/*failed; export TWO_TERMINALS_BUILD=$(BUILD); $(foreach part,$(PARTS),\
+	  TWO_TERMINALS_FAILED=$(BUILD)/tests/$(part).failed \
 	  $(TESTS) '$($(part)_part)' >$(BUILD)/tests/$(part).log 2>&1 & $(part)=$$!;) \
 	failed=; $(foreach part,$(PARTS),wait $$$(part) || failed="$$failed $(part)"; cat $(BUILD)/tests/$(part).log;) \
-	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+	for part in $$failed; do cat $(BUILD)/tests/$$part.failed || echo "$$part: ended early"; done \
+	  >$(BUILD)/tests/failed 2>/dev/null; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; cat $(BUILD)/tests/failed; exit 1; }
 endif
+
+# What failed beside others may have wanted time only: by itself it has the machine. What fails here, too, is broken.
+test-again: tests
+	@[ -f $(BUILD)/tests/failed ] || { echo 'make test comes first'; exit 1; }; \
+	[ -s $(BUILD)/tests/failed ] || { echo 'make test saw none fail'; exit 0; }; \
+	! grep ': ended early$$' $(BUILD)/tests/failed || exit 1; \
+	TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) --input-file $(BUILD)/tests/failed
 
 fuzz:
 	@sh scripts/fuzz $(SECONDS)

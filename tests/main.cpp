@@ -4,3 +4,35 @@
 #define CATCH_CONFIG_MAIN
 #endif
 #include "tests/catch.hpp"
+
+#include <cstdlib>
+#include <fstream>
+
+namespace {
+
+#if __has_include(<catch2/catch_all.hpp>)
+using ListenerBase = Catch::EventListenerBase;
+#else
+using ListenerBase = Catch::TestEventListenerBase;
+#endif
+
+/// Appends the name of each test that failed to the file that TWO_TERMINALS_FAILED names: make test-again runs those.
+struct FailedNames : ListenerBase {
+    using ListenerBase::ListenerBase;
+
+    void testCaseEnded(const Catch::TestCaseStats& stats) override {
+        const char* path = std::getenv("TWO_TERMINALS_FAILED");
+        if (path == nullptr || stats.totals.assertions.allOk()) return;
+        std::ofstream(path, std::ios::app) << stats.testInfo
+#if __has_include(<catch2/catch_all.hpp>)
+                                                  ->name
+#else
+                                                  .name
+#endif
+                                           << '\n';
+    }
+};
+
+CATCH_REGISTER_LISTENER(FailedNames)
+
+}  // namespace

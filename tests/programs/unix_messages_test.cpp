@@ -10,6 +10,8 @@
 #include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
 
+#include <fmt/core.h>
+
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
@@ -301,7 +303,11 @@ TEST_CASE("unix datagrams: nothing is lost, and the sender waits", "[programs][u
 #ifdef __linux__
     const auto room = std::stoul(read_file("/proc/sys/net/unix/max_dgram_qlen")) + 1;
     if (room >= 100) return skip("the queue of a datagram socket has room for " + std::to_string(room));
-    wait_until([&] { return taken() == room; }, "a full queue");
+    const auto is_asleep = [&] {
+        return read_file(fmt::format("/proc/{}/stat", client.pid())).find(") S ") != std::string::npos;
+    };
+    wait_until([&] { return count_of(client.err(), "  sendto(") == room + 1 && taken() == room && is_asleep(); },
+               "a sender that waits for a full queue");
 #else
     wait_until([&] { return taken() > 0; }, "the first datagrams");
 #endif
