@@ -28,7 +28,9 @@ inline std::string_view path_of(std::string_view target) {
     constexpr std::string_view scheme = "http://";
     if (same_word(target.substr(0, scheme.size()), scheme)) {
         target.remove_prefix(scheme.size());
-        target.remove_prefix(std::min(target.find_first_of("/?"), target.size()));
+        const std::size_t host = std::min(target.find_first_of("/?"), target.size());
+        if (host == 0) throw Error(400, "the target names no host");
+        target.remove_prefix(host);
         if (target.empty() || target.front() == '?') return "/";
     }
     if (target.empty() || target.front() != '/') throw Error(400, "the target is no path");
@@ -107,10 +109,17 @@ struct Version {
 };
 
 /// Whether one of a field's entity tags is this one, or "*". Weak ones ("W/...") say that it is alike, not that it is
-/// the same byte for byte.
+/// the same byte for byte. A tag is no word: "A" is not "a".
 inline bool has_tag(const Head& head, std::string_view name, std::string_view tag, bool weak_is_enough) {
-    if (head.lists(name, "*")) return true;
-    return head.lists(name, tag) || (weak_is_enough && head.lists(name, "W/" + std::string(tag)));
+    for (const Field& field : head.fields) {
+        if (!same_word(field.name, name)) continue;
+        for (std::string_view list = field.value; !list.empty();) {
+            std::string_view element = next_element(list);
+            if (weak_is_enough && element.starts_with("W/")) element.remove_prefix(2);
+            if (element == tag || element == "*") return true;
+        }
+    }
+    return false;
 }
 
 /// 200: send it. 304: the client has it already. 412: the client wants another version than this.

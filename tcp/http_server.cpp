@@ -52,6 +52,7 @@ struct Settings {
 constexpr std::size_t small_body = 16384;            // a file up to this goes out with its head, in one send()
 constexpr std::size_t turn = std::size_t{1} << 20U;  // so many bytes to one client, and then it is the others' turn
 constexpr std::size_t names_at_a_time = 256;         // of a listing
+constexpr std::size_t shown_of_request = 200;        // bytes of its first line, by --log
 constexpr std::int64_t lingering = 2000;             // milliseconds
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
@@ -70,6 +71,7 @@ struct Client {
     std::string input;  // what has come and is not a whole request yet, from `taken` on
     std::size_t taken = 0;
     std::size_t line = 0;  // see http::head_length()
+    std::string asked;     // the beginning of its request, for --log
     std::string head;      // of a request whose body is still coming
     std::optional<http::BodyReader> body = {};
     std::uint64_t body_bytes = 0;
@@ -298,6 +300,7 @@ bool Server::take_head(Client& client) {
     }
     client.head_only = false;
     client.minor = 1;
+    if (settings_.log) client.asked = bytes.substr(0, std::min(bytes.find("\r\n"), shown_of_request));
     const std::size_t length = http::head_length(bytes, client.line);
     if (length == 0) return false;
     client.line = 0;
@@ -579,7 +582,7 @@ void Server::begin_head(Client& client, int status) {
     if (settings_.log) {
         Address peer;
         TRY(getpeername(client.fd, peer.out(), peer.out_length()));
-        std::fputs(fmt::format("{}  {}  {}\n", peer.text(), status, escaped(head_.first_line)).c_str(), stdout);
+        std::fputs(fmt::format("{}  {}  {}\n", peer.text(), status, escaped(client.asked)).c_str(), stdout);
         std::fflush(stdout);
     }
 }

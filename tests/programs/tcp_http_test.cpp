@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+using Catch::Matchers::EndsWith;
+
 namespace {
 
 const std::string http_server = "tcp/http_server";
@@ -538,6 +540,30 @@ TEST_CASE("http server: a line for each request, without control characters", "[
     ask(server, request("GET /ten") + "GET /\x1b[2J HTTP/1.1\r\n\r\n");
     CHECK_THAT(server.expect_line(Stream::out, "  400  "), ContainsSubstring("GET /\\x1b[2J HTTP/1.1"));
     CHECK_THAT(server.out(), ContainsSubstring("  200  GET /ten HTTP/1.1\n"));
+}
+
+TEST_CASE("http server: the line of a request that is not whole is its own, and of no other client",
+          "[programs][tcp][http]") {
+    Server server = start({"--log", "--request", "1"});
+    const auto is_logged = [&](const std::string& bytes, const std::string& line) {
+        INFO(bytes.substr(0, 40));
+        Peer peer = Peer::connected_to(server);
+        peer.send(bytes.substr(0, 20));
+        peer.send(bytes.substr(20));
+        must_answer(server);  // what another client has asked meanwhile, and is gone again
+        CHECK_THAT(server.expect_line(Stream::out, "  200  "), EndsWith("  200  GET /ten HTTP/1.1"));
+        CHECK_THAT(server.expect_line(Stream::out, line.substr(0, 7)), EndsWith(line));
+        read_to_end(peer);
+    };
+    is_logged("GET /slow HTTP/1.1\r\nHost: x\r\n", "  408  GET /slow HTTP/1.1");
+    is_logged("GET /slow-target-of-a-request", "  408  GET /slow-target-of-a-request");
+    is_logged(request("GET /body", "Content-Length: 5\r\n") + "1", "  408  GET /body HTTP/1.1");
+    ask(server, request("GET /chunk", "Transfer-Encoding: chunked\r\n") + "x");
+    CHECK_THAT(server.expect_line(Stream::out, "  400  "), EndsWith("  400  GET /chunk HTTP/1.1"));
+    ask(server, request("GET /fields", "A: " + std::string(9000, 'x') + "\r\n"));
+    CHECK_THAT(server.expect_line(Stream::out, "  431  "), EndsWith("  431  GET /fields HTTP/1.1"));
+    ask(server, "GET /" + std::string(9000, 'y'));
+    CHECK_THAT(server.expect_line(Stream::out, "  414  "), EndsWith("  414  GET /" + std::string(195, 'y')));
 }
 
 TEST_CASE("http server: a folder that is not there", "[programs][tcp][http]") {
