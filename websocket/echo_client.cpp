@@ -153,8 +153,9 @@ void note_sent(Echo& echo, size_t count) {
 void exchange(int connection, Echo& echo, std::chrono::seconds patience, std::string first_frames) {
     std::string line;  // what has been read of the input and is no whole line yet
     bool more_input = true;
-    size_t from_input = 0;         // bytes that wait to be sent, without pongs: a server could keep us busy with those
-    auto progress = Clock::now();  // when the server last took something of the input, or returned it
+    size_t from_input = 0;  // bytes that wait to be sent, without pongs: a server could keep us busy with those
+    constexpr size_t most_pongs = 65536;  // and if it does not read them, we do not go on reading its pings
+    auto progress = Clock::now();         // when the server last took something of the input, or returned it
     receive(echo, first_frames.data(), first_frames.size());
 
     char buffer[65536];
@@ -165,7 +166,8 @@ void exchange(int connection, Echo& echo, std::chrono::seconds patience, std::st
         const bool unsent = !echo.output.empty();
         const bool listen_to_input = more_input && !echo.peer.close_sent() && echo.output.size() < sizeof buffer;
         const bool users_turn = listen_to_input && !unsent;  // which has no time limit
-        pollfd watched[] = {{connection, static_cast<short>(unsent ? POLLIN | POLLOUT : POLLIN), 0},
+        const int reading = echo.output.size() < from_input + most_pongs ? POLLIN : 0;
+        pollfd watched[] = {{connection, static_cast<short>(reading | (unsent ? POLLOUT : 0)), 0},
                             {listen_to_input ? STDIN_FILENO : -1, POLLIN, 0}};
         CALL(poll(watched, 2, users_turn ? -1 : milliseconds_until(progress + patience)));
         if (users_turn) progress = Clock::now();

@@ -102,6 +102,8 @@ TEST_CASE("websocket client: answers that are no WebSocket handshake", "[program
              Case{"", "HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n<h1>none</h1>\n",
                   "the server did not switch to WebSocket: HTTP/1.1 404 Not Found: <h1>none</h1>"},
              Case{"", "HTTP/1.1 301 Moved\r\nLocation: /x\r\n\r\n", "HTTP/1.1 301 Moved"},
+             Case{"", "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlater\r\n0\r\n\r\n",
+                  "the server did not switch to WebSocket: HTTP/1.1 503 Busy: later"},
              Case{"", "HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nbroken off", "HTTP/1.1 500 Oh: broken off"},
              Case{"", "HTTP/1.1 500 Oh\r\nContent-Length: 99999999999999999999\r\n\r\nendless", "HTTP/1.1 500 Oh"},
              Case{"", fmt::format("HTTP/1.1 403 No\r\nContent-Length: {}\r\n\r\n{}", hostile.size(), hostile),
@@ -441,4 +443,30 @@ TEST_CASE("websocket client: servers that keep it waiting", "[programs][websocke
         CHECK(ending == Ending{act.status, 0});
         CHECK(act.stage->client.err() == (act.says.empty() ? "" : act.says + "\n"));
     }
+}
+
+TEST_CASE("websocket client: a server that pings without end and reads no pong is read no more",
+          "[programs][websocket]") {
+    Stage stage({"--patience", "2"});
+    WebSocketPeer peer(stage.listener);
+    std::string pings;
+    for (int i = 0; i < 500; ++i)
+        pings += frame(0x89, std::string(125, 'p'));
+    constexpr size_t most = 64 << 20U;  // far more than the kernel holds for the two of them
+    size_t sent = 0;
+    for (int idle_rounds = 0; idle_rounds < 50 && sent < most; ++idle_rounds) {
+        const size_t at = sent % pings.size();
+        const ssize_t count = ::send(peer.socket().fd(), &pings[at], pings.size() - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (count > 0) {
+            sent += static_cast<size_t>(count);
+            idle_rounds = 0;
+        } else {
+            serve_processes(Milliseconds(10));
+        }
+    }
+    CHECK(sent < most);
+#ifdef __linux__
+    if (!is_sanitized() && stage.client.is_running()) CHECK(most_resident_kilobytes(stage.client.pid()) < 16 * 1024);
+#endif
+    CHECK(stage.failure() == "the server does not answer our Close");
 }

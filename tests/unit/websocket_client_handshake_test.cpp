@@ -308,11 +308,23 @@ TEST_CASE("client handshake: another status, with what the server says about it"
     CHECK(result(answer("HTTP/1.1 400 Bad", "the body")) == "incomplete: " + no + "HTTP/1.1 400 Bad: the body");
     CHECK(result(answer("HTTP/1.1 400 Bad", std::string(2000, 'b'))) ==
           no + "HTTP/1.1 400 Bad: " + std::string(1024, 'b'));
-    // And where there is no body, or one in chunks, nothing is waited for.
+    // In chunks it comes from many servers, and the last one is its end.
+    const std::string chunked = "HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked";
+    CHECK(result(answer(chunked, "5\r\nhello\r\n0\r\n\r\n")) == no + "HTTP/1.1 400 Bad: hello");
+    CHECK(result(answer(chunked, "5\r\nhello\r\n7;a=b\r\n\r\nworld\r\n00\r\nA: b\r\n\r\n")) ==
+          no + "HTTP/1.1 400 Bad: hello\\r\\nworld");
+    CHECK(result(answer(chunked, "5\r\nhel")) == "incomplete: " + no + "HTTP/1.1 400 Bad: hel");
+    CHECK(result(answer(chunked, "5\r\nhello\r\nno chunk\r\n")) == no + "HTTP/1.1 400 Bad: hello");
+    CHECK(result(answer(chunked, "ffffffffffffffff\r\nhello")) == "incomplete: " + no + "HTTP/1.1 400 Bad: hello");
+    CHECK(result(answer(chunked, "fffffffffffffffff\r\nhello")) == no + "HTTP/1.1 400 Bad");
+    CHECK(result(answer(chunked, "400\r\n" + std::string(1024, 'b') + "\r\n0\r\n\r\n")) ==
+          no + "HTTP/1.1 400 Bad: " + std::string(1024 - 5, 'b'));
+    CHECK(result(answer("HTTP/1.1 400 Bad\r\nTransfer-Encoding: gzip, chunked", "1\r\n\x1f\r\n0\r\n\r\n")) ==
+          no + "HTTP/1.1 400 Bad: \\x1f");
+    // And where there is no body, or one of which nobody knows how it is to be read, nothing is waited for.
     CHECK(result(answer("HTTP/1.1 204 No Content", "")) == no + "HTTP/1.1 204 No Content");
     CHECK(result(answer("HTTP/1.1 304 Not Modified", "")) == no + "HTTP/1.1 304 Not Modified");
-    CHECK(result(answer("HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked", "5\r\nhello\r\n")) ==
-          no + "HTTP/1.1 400 Bad");
+    CHECK(result(answer("HTTP/1.1 400 Bad\r\nTransfer-Encoding: gzip", "hello")) == no + "HTTP/1.1 400 Bad");
     for (const char* code : {"", "1010", "10", "abc", "600", "999"})
         CHECK_THAT(result(line("HTTP/1.1 " + std::string(code))), StartsWith(no));
 }

@@ -422,12 +422,36 @@ ClientHandshake::Status ClientHandshake::refuse(std::string reason) {
 
 namespace {
 
+bool is_chunked(const HttpHead& head) { return has_element(head, "transfer-encoding", "chunked"); }
+
+/// What a chunked body says (RFC 9112, section 7.1), as far as it has come.
+struct Chunks {
+    std::string text;
+    bool over = false;  ///< the last one, which is empty, has come; or what is no chunk
+};
+
+Chunks read_chunks(std::string_view bytes) {
+    Chunks chunks;
+    for (std::size_t end = 0; (end = bytes.find("\r\n")) != std::string_view::npos;) {
+        std::size_t size = 0;
+        const auto trouble = std::from_chars(bytes.data(), bytes.data() + end, size, 16).ec;
+        chunks.over = trouble != std::errc{} || size == 0;
+        if (chunks.over) break;
+        bytes.remove_prefix(end + 2);
+        chunks.text += bytes.substr(0, size);
+        if (bytes.size() < size || bytes.size() - size < 2) break;
+        bytes.remove_prefix(size + 2);
+    }
+    return chunks;
+}
+
 /// How much of a refusal's body there is to be read (RFC 9112, section 6.3), as far as it is worth it.
 std::size_t body_length(const HttpHead& head) {
     constexpr std::size_t most = 1024;
     const auto [version, code, phrase] = split_first_line(head.first_line);
     const bool final_status = code.size() == 3 && code[0] >= '2' && code[0] <= '5';
-    if (!final_status || code == "204" || code == "304" || head.count("transfer-encoding") > 0) return 0;
+    if (!final_status || code == "204" || code == "304") return 0;
+    if (head.count("transfer-encoding") > 0) return is_chunked(head) ? most : 0;  // until the last chunk
     const std::string* length = head.find("content-length");
     if (length == nullptr) return most;  // until the server closes
     std::size_t count = 0;
@@ -470,7 +494,8 @@ ClientHandshake::Status ClientHandshake::take(std::string_view& input) {
     const std::string_view piece = input.substr(0, wanted - body_.size());
     body_ += piece;
     input.remove_prefix(piece.size());
-    return body_.size() < wanted ? Status::incomplete : Status::refused;
+    const bool over = body_.size() == wanted || (is_chunked(reader_.head()) && read_chunks(body_).over);
+    return over ? Status::refused : Status::incomplete;
 }
 
 ClientHandshake::Status ClientHandshake::judge() {
@@ -511,10 +536,9 @@ std::string ClientHandshake::reason() const {
     const std::string& line = reader_.head().first_line;
     if (line.empty()) return reason_.empty() ? "the server ended the connection without an answer" : reason_;
     if (reason_.empty()) return fmt::format("the server's answer is incomplete: {}", escaped(line));
-    std::string text = fmt::format("{}: {}", reason_, escaped(line));
-    if (!body_.empty())
-        text += fmt::format(": {}", escaped(trim(body_.ends_with('\n') ? body_.substr(0, body_.size() - 1) : body_)));
-    return text;
+    std::string said = is_chunked(reader_.head()) ? read_chunks(body_).text : body_;
+    if (said.ends_with('\n')) said.pop_back();
+    return fmt::format("{}: {}{}{}", reason_, escaped(line), said.empty() ? "" : ": ", escaped(trim(said)));
 }
 
 }  // namespace websocket
