@@ -38,6 +38,7 @@ extern const Diagnosis crashed;       ///< ended by a signal
 extern const Diagnosis ended_early;   ///< ended while something was expected of it
 extern const Diagnosis not_ready;     ///< does not say that it listens
 extern const Diagnosis says_nothing;  ///< neither answers nor ends
+extern const Diagnosis ipv4_only;     ///< fails once it is told an IPv6 address
 
 /// A grading that ended badly; the Grading itself tells how.
 struct Failed {};
@@ -101,6 +102,12 @@ public:
 
     // ---- Judging
 
+    /// The last step of whatever takes --host: the same once more, at ::1. What fails in there did not fail over IPv4,
+    /// and so is ipv4_only (or crashed). Where this machine has no IPv6 there is no such step.
+    void once_more_over_ipv6(const std::function<void(const std::string& host)>& exchange);
+    /// For a TCP server: one client, who sends this and gets that.
+    void once_more_over_ipv6(std::string_view request, std::string_view answer);
+
     /// Fails, with the diagnosis if the program runs or ended well. If it crashed, that comes first.
     [[noreturn]] void fail(const Diagnosis& diagnosis);
     [[noreturn]] void fail(const Diagnosis& diagnosis, std::string_view expected, std::string_view actual);
@@ -120,8 +127,8 @@ public:
 
     Milliseconds limit() const { return limit_; }
     const Diagnosis* diagnosis() const { return diagnosis_; }  ///< why it failed; nullptr as long as it has not
-    /// All that happened, for the reader, and what it means.
-    std::string report() const;
+    /// All that happened, for the reader, and what it means, which is laid out for so many columns.
+    std::string report(std::size_t width = 100) const;
 
 private:
     bool has_ended();
@@ -138,6 +145,7 @@ private:
     std::string last_words_;  // of the program, before its peers have gone, which may trouble it
     std::string surprise_;    // what an exception said
     bool hides_output_ = false;
+    bool over_ipv6_ = false;
     friend bool passes(const struct Exercise& exercise, Grading& grading);
 };
 
@@ -176,6 +184,10 @@ std::string side_by_side(std::string_view expected, std::string_view actual);
 /// "1000001\n1000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
 /// elsewhere, so that nobody can know it before.
 std::string numbered_lines(std::size_t count);
+
+/// A text for a terminal of so many columns: a line ends between words, and the next begins so many columns further in.
+/// Where the first word is to stand is said by `begin`, what stands before it. Hangul takes two columns.
+std::string wrapped(std::string_view begin, std::string_view text, std::size_t indent, std::size_t width);
 
 /// Bytes in one line: escaped, in quotes, long ones cut with their size behind: "aaaa..." (100000 bytes).
 std::string shortened(std::string_view bytes);

@@ -51,6 +51,15 @@ const Diagnosis says_nothing{
      "프로그램이 제시간에 답하지도 끝나지도 않았습니다. 오지 않는 것을 기다리거나, 제자리를 돌고 "
      "있습니다"}};
 
+const Diagnosis ipv4_only{
+    "ipv4-only",
+    {"what has just worked at 127.0.0.1 does not at ::1: somewhere the program takes for granted that addresses are "
+     "IPv4 ones (AF_INET, sockaddr_in and its size, in_addr). An Address holds any, with its own length; its family() "
+     "is what socket() wants to know",
+     "127.0.0.1에서 방금 되던 것이 ::1에서는 되지 않습니다. 프로그램 어딘가에서 주소를 IPv4로 단정합니다(AF_INET, "
+     "sockaddr_in과 그 크기, in_addr). Address는 어떤 주소든 그 길이와 함께 담으며, socket()에 줄 것은 그 "
+     "family()입니다"}};
+
 std::string Text::get() const { return narrator::speaks_korean() ? korean : english; }
 
 std::string shortened(std::string_view bytes) {
@@ -89,6 +98,27 @@ std::size_t columns(std::string_view text) {
 }
 
 }  // namespace
+
+std::string wrapped(std::string_view begin, std::string_view text, std::size_t indent, std::size_t width) {
+    std::string lines(begin);
+    std::size_t column = columns(begin);
+    bool first = true;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::string_view word = text.substr(at, text.find(' ', at) - at);
+        if (!first && column + 1 + columns(word) > width) {
+            lines += "\n" + std::string(indent, ' ');
+            column = indent;
+        } else if (!first) {
+            lines += ' ';
+            ++column;
+        }
+        lines += word;
+        column += columns(word);
+        first = false;
+        at += word.size() + 1;
+    }
+    return lines + "\n";
+}
 
 std::string side_by_side(std::string_view expected, std::string_view actual) {
     constexpr std::size_t before = 24, behind = 32;
@@ -338,6 +368,27 @@ std::size_t Grading::send_until_full(Peer& peer, std::string_view bytes) {
 
 // ---- Judging
 
+void Grading::once_more_over_ipv6(const std::function<void(const std::string& host)>& exchange) {
+    const std::string host = "::1";
+    try {
+        Peer::bound(SOCK_DGRAM, host);
+    } catch (const std::exception&) {
+        return;
+    }
+    step({"Once more, over IPv6.", "IPv6로 한 번 더."});
+    over_ipv6_ = true;
+    exchange(host);
+}
+
+void Grading::once_more_over_ipv6(std::string_view request, std::string_view answer) {
+    once_more_over_ipv6([&](const std::string& host) {
+        start_server({"--host", host});
+        Peer client = connect();
+        send(client, request);
+        require_equal(answer, receive(client, answer.size()), ipv4_only);
+    });
+}
+
 void Grading::expect_idle([[maybe_unused]] const Diagnosis& otherwise) {
 #ifdef __linux__
     clockid_t clock = 0;
@@ -358,7 +409,7 @@ void Grading::expect_idle([[maybe_unused]] const Diagnosis& otherwise) {
 }
 
 void Grading::fail(const Diagnosis& diagnosis) {
-    diagnosis_ = &diagnosis;
+    diagnosis_ = over_ipv6_ ? &ipv4_only : &diagnosis;
     if (!processes_.empty()) {
         if (has_ended()) {
             const Ending ending = program().wait(limit_);
@@ -366,7 +417,7 @@ void Grading::fail(const Diagnosis& diagnosis) {
                 // Not a crash: the diagnosis is about it, or about what came before it.
             } else if (ending.signal != 0 || program().err().find("Sanitizer: ") != std::string::npos) {
                 diagnosis_ = &crashed;
-            } else if (&diagnosis == &says_nothing) {
+            } else if (diagnosis_ == &says_nothing) {
                 diagnosis_ = &ended_early;
             }
         }
@@ -399,7 +450,7 @@ std::string Grading::last_words() const {
     return text;
 }
 
-std::string Grading::report() const {
+std::string Grading::report(std::size_t width) const {
     std::string text;
     for (std::size_t i = 0; i < steps_.size(); ++i)
         text += fmt::format("  {:2}. {}\n", i + 1, steps_[i]);
@@ -409,9 +460,8 @@ std::string Grading::report() const {
     if (difference_) text += "\n" + side_by_side(difference_->first, difference_->second);
     if (!surprise_.empty()) text += "\n       " + surprise_ + "\n";
     text += last_words_;
-    text += fmt::format("\n  {}: {}.\n", Text{"What that usually means", "이것은 보통 이런 뜻입니다"}.get(),
-                        diagnosis_->meaning.get());
-    return text;
+    const std::string begin = fmt::format("  {}: ", Text{"What that usually means", "이것은 보통 이런 뜻입니다"}.get());
+    return text + "\n" + wrapped(begin, diagnosis_->meaning.get() + ".", 2, width);
 }
 
 const std::vector<Exercise>& course() {

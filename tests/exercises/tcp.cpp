@@ -85,6 +85,7 @@ void grade_send_loop(Grading& grading) {
     Peer next = grading.connect();
     grading.send(next, "still there?\n");
     grading.require_equal("still there?\n", grading.receive(next, 13), says_nothing);
+    grading.once_more_over_ipv6("hello\n", "hello\n");
 }
 
 }  // namespace

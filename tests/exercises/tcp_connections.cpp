@@ -185,6 +185,8 @@ void grade_many_clients(Grading& grading) {
     Peer last = grading.connect(fails_by_a_client);
     expect_echo(grading, last, fails_by_a_client);
     expect_echo(grading, second, fails_by_a_client);
+    const std::string more = numbered_lines(1);
+    grading.once_more_over_ipv6(more, more);
 }
 
 // ---- polite_close
@@ -267,6 +269,11 @@ void grade_polite_close(Grading& grading) {
     leaver.reset();
     Peer next = grading.connect();
     expect_text_back(grading, next, numbered_lines(30), 30);
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        grading.start_server({"--host", host});
+        Peer other = grading.connect();
+        expect_text_back(grading, other, numbered_lines(30), 30);
+    });
 }
 
 // ---- bind_again
@@ -330,6 +337,8 @@ void grade_bind_again(Grading& grading) {
     grading.require_equal("", other, elsewhere);
     grading.wait_for([&] { return !grading.program().is_running(); }, elsewhere);
     grading.require(grading.program().wait(grading.limit()).status != 0, elsewhere);
+    const std::string text = numbered_lines(1);
+    grading.once_more_over_ipv6(text, text);
 }
 
 // ---- broken_pipe
@@ -398,6 +407,7 @@ void grade_broken_pipe(Grading& grading) {
     Peer last = grading.connect();
     expect_numbers(last, 5000);
     grading.expect_running(server_ended);
+    grading.once_more_over_ipv6("", numbers.substr(0, 100));
 }
 
 // ---- connect_deadline
@@ -488,6 +498,16 @@ void grade_connect_deadline(Grading& grading) {
     grading.require_equal("no answer", first_line(), wrong_outcome);
     grading.require(in_time, gives_up_early);
     grading.expect_exit(1, wrong_status);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        Peer other = Peer::bound(SOCK_STREAM, host);
+        grading.start({"--host", host, "--port", other.port(), "--timeout", "20000"});
+        grading.wait_for([&] { return !grading.program().out().empty() || !grading.program().is_running(); },
+                         ipv4_only);
+        grading.require_equal("connected", first_line(), ipv4_only);
+        other.accept().close();
+        grading.expect_exit(0, ipv4_only);
+    });
 }
 
 }  // namespace

@@ -104,6 +104,8 @@ void grade_exact_read(Grading& grading) {
     bytes = record();
     grading.send(next, bytes);
     grading.require_equal(reversed(bytes), grading.receive(next, size), loses_a_client);
+    bytes = record();
+    grading.once_more_over_ipv6(bytes, reversed(bytes));
 }
 
 // ---- line_server
@@ -211,6 +213,8 @@ void grade_line_server(Grading& grading) {
     size = some();
     grading.send(next, line(size));
     grading.require_equal(answer(size), grading.receive(next, answer(size).size()), loses_a_client);
+    size = some();
+    grading.once_more_over_ipv6(line(size), answer(size));
 }
 
 // ---- length_prefix
@@ -308,6 +312,8 @@ void grade_length_prefix(Grading& grading) {
     message = framed(numbered_lines(30));
     grading.send(next, message);
     grading.require_equal(message, grading.receive(next, message.size()), loses_a_client);
+    message = framed(numbered_lines(40));
+    grading.once_more_over_ipv6(message, message);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <random>
 
 #include <arpa/inet.h>
@@ -27,8 +28,9 @@ unsigned random_number() {
 /// "question-4711": nobody can know it before.
 std::string random_word(const std::string& kind) { return fmt::format("{}-{}", kind, random_number()); }
 
-Process& start_client(Grading& grading, const Peer& server, Process::Command arguments, std::string_view input) {
-    arguments.insert(arguments.end(), {"--host", "127.0.0.1", "--port", server.port()});
+Process& start_client(Grading& grading, const Peer& server, Process::Command arguments, std::string_view input,
+                      const std::string& host = "127.0.0.1") {
+    arguments.insert(arguments.end(), {"--host", host, "--port", server.port()});
     Process& client = grading.start(arguments);
     client.feed(input);
     client.close_input();
@@ -99,10 +101,11 @@ struct Question {
 std::optional<Question> next_question(Grading& grading, Peer& server, const std::string& previous = "",
                                       Milliseconds limit = Milliseconds(0)) {
     Question question;
+    if (limit.count() == 0) limit = grading.limit();
+    const auto end = Clock::now() + 2 * limit;
     do {
-        const auto datagram =
-            grading.receive_datagram(server, question.sender, limit.count() > 0 ? limit : grading.limit());
-        if (!datagram) return {};
+        const auto datagram = grading.receive_datagram(server, question.sender, limit);
+        if (!datagram || Clock::now() > end) return {};
         question.datagram = *datagram;
     } while (question.datagram == previous);
     const std::size_t space = question.datagram.find(' ');
@@ -133,6 +136,28 @@ void expect_again(Grading& grading, Peer& server, const Question& question, cons
     if (!again) grading.fail(otherwise);
     if (again->line != question.line) grading.fail(old_answer);
     grading.require_equal(question.datagram, again->datagram, new_number);
+}
+
+/// Old answers keep coming, many at once and then one after the other. What is not answered is to be sent again when
+/// its time is over, and not before. again() waits so long for it; false if it did not come, and it fails where
+/// something else does.
+void expect_calm(Grading& grading, Milliseconds timeout, const std::function<void()>& send_old,
+                 const std::function<bool(Milliseconds)>& again, const Diagnosis& if_never, const Diagnosis& if_often) {
+    const auto began = Clock::now();
+    for (int i = 0; i < 40; ++i)
+        send_old();
+    long came = 0;
+    Milliseconds elapsed{0};
+    bool settled = false;
+    while (!settled && elapsed < grading.limit()) {
+        const bool one_more = again(Milliseconds(20));
+        elapsed = std::chrono::duration_cast<Milliseconds>(Clock::now() - began);
+        came += one_more ? 1 : 0;
+        if (came > 5 + 2 * (elapsed / timeout)) grading.fail(if_often);
+        settled = !one_more && came > 0;  // all that was sent at once is counted
+        if (!one_more) send_old();
+    }
+    if (came == 0) grading.fail(if_never);
 }
 
 void grade_lost_reply(Grading& grading) {
@@ -169,24 +194,15 @@ void grade_lost_reply(Grading& grading) {
                   "답이 늦게 갑니다. 네 번째 질문에 답하지 않는 동안 그 답이 거듭 도착합니다."});
     answer(grading, server, third, answers[2]);
     const Question fourth = expect_question(grading, server, lines[3], third.datagram, says_nothing);
-    const auto began = Clock::now();
-    constexpr int old_answers = 40;
-    for (int i = 0; i < old_answers; ++i)
-        server.send_to(third.sender, third.number + " " + answers[2]);
-    long asked = 0;
-    Milliseconds elapsed{0};
-    bool settled = false;
-    while (!settled && elapsed < grading.limit()) {
-        const auto again = next_question(grading, server, "", Milliseconds(20));
-        elapsed = std::chrono::duration_cast<Milliseconds>(Clock::now() - began);
-        if (again && again->line != fourth.line) grading.fail(old_answer);
-        if (again) grading.require_equal(fourth.datagram, again->datagram, new_number);
-        asked += again ? 1 : 0;
-        if (asked > 5 + 2 * (elapsed / timeout)) grading.fail(storm);
-        settled = !again && asked > 0;  // all that has been asked at once was counted
-        if (!again) server.send_to(third.sender, third.number + " " + answers[2]);
-    }
-    if (asked == 0) grading.fail(timer_restarted);
+    expect_calm(
+        grading, timeout, [&] { server.send_to(third.sender, third.number + " " + answers[2]); },
+        [&](Milliseconds limit) {
+            const auto again = next_question(grading, server, "", limit);
+            if (again && again->line != fourth.line) grading.fail(old_answer);
+            if (again) grading.require_equal(fourth.datagram, again->datagram, new_number);
+            return again.has_value();
+        },
+        timer_restarted, storm);
     answer(grading, server, fourth, answers[3]);
 
     grading.step({"The last one is answered, and the program ends.", "마지막 질문에 답하고, 프로그램이 끝납니다."});
@@ -213,6 +229,14 @@ void grade_lost_reply(Grading& grading) {
     while (next_question(grading, silent, "", Milliseconds(1)))
         ++sent;
     grading.require_equal("3", std::to_string(sent), wrong_tries);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        Peer other = Peer::bound(SOCK_DGRAM, host);
+        start_client(grading, other, {"--timeout", "60000"}, lines[0] + "\n", host);
+        answer(grading, other, expect_question(grading, other, lines[0], "", ipv4_only), answers[0]);
+        grading.expect_exit(0, ipv4_only);
+        grading.require_equal(answers[0] + "\n", grading.program().out(), ipv4_only);
+    });
 }
 
 // ---- who_answered
@@ -324,6 +348,16 @@ void grade_who_answered(Grading& grading) {
     if (waiting.is_running()) grading.fail(prolonged);
     grading.require_equal("", waiting.out(), any_sender);
     grading.expect_exit(1, no_timeout);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        Peer asked = Peer::bound(SOCK_DGRAM, host), other = Peer::bound(SOCK_DGRAM, host);
+        start_client(grading, asked, {"--timeout", "60000"}, lines[2] + "\n", host);
+        if (!grading.receive_datagram(asked, asker, grading.limit())) grading.fail(ipv4_only);
+        send_to(grading, other, asker, lie);
+        send_to(grading, asked, asker, answers[2]);
+        grading.expect_exit(0, ipv4_only);
+        grading.require_equal(answers[2] + "\n", grading.program().out(), ipv4_only);
+    });
 }
 
 // ---- reliable
@@ -333,9 +367,9 @@ const Diagnosis no_acknowledgement{
     {"a piece was sent, and no acknowledgement came", "조각을 보냈는데 확인 응답이 오지 않았습니다"}};
 const Diagnosis byte_order{
     "byte-order",
-    {"the number in the acknowledgement has its bytes the wrong way round: in network order the most significant one "
-     "comes first (htonl, ntohl)",
-     "확인 응답의 번호가 바이트 순서가 거꾸로입니다. 네트워크 순서에서는 가장 큰 자리가 먼저 옵니다(htonl, ntohl)"}};
+    {"the number has its bytes the wrong way round: in network order the most significant one comes first (htonl, "
+     "ntohl)",
+     "번호의 바이트 순서가 거꾸로입니다. 네트워크 순서에서는 가장 큰 자리가 먼저 옵니다(htonl, ntohl)"}};
 const Diagnosis duplicate_unanswered{
     "duplicate-unanswered",
     {"a piece that comes again has to be acknowledged again: it comes because the acknowledgement was lost, and its "
@@ -449,6 +483,192 @@ void grade_reliable(Grading& grading) {
     std::string written = receiver.out();  // behind the line that says where it listens
     written.erase(0, std::min(written.find('\n'), written.size() - 1) + 1);
     grading.require_equal(all, written, written.size() > all.size() ? piece_twice : pieces_wrong);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        grading.start_server({"--linger", "1", "--host", host});
+        Sender other{grading, Peer::bound(SOCK_DGRAM, host), grading.socket_address(), {numbered_lines(50)}};
+        other.send(0);
+        other.expect(1, ipv4_only, ipv4_only);
+        grading.expect_exit(0, ipv4_only);
+    });
+}
+
+// ---- reliable_sender
+
+const Diagnosis wrong_piece{
+    "wrong-piece",
+    {"this is not the piece that is due: its number in network order, 1 if it is the last one, else 0, and its 1000 "
+     "bytes of the input (of the last one what is left), zeros included; and the next piece only when this one is "
+     "acknowledged",
+     "차례가 된 조각이 아닙니다. 네트워크 순서의 번호, 마지막이면 1 아니면 0, 그리고 0을 포함한 입력의 1000바이트"
+     "(마지막 조각은 남은 것)입니다. 다음 조각은 이 조각이 확인된 뒤에만 보냅니다"}};
+const Diagnosis not_understood{
+    "not-understood",
+    {"a piece was acknowledged, and the next one does not come: the number in an acknowledgement is that of the piece "
+     "that is missing next, in network order (ntohl)",
+     "조각이 확인되었는데 다음 조각이 오지 않습니다. 확인 응답의 번호는 다음에 빠진 조각의 번호이며 네트워크 "
+     "순서입니다(ntohl)"}};
+const Diagnosis not_repeated{
+    "not-repeated",
+    {"the acknowledgement was lost, and the piece was not sent again: the sender waits for ever for what will not come",
+     "확인 응답이 사라졌는데 조각을 다시 보내지 않았습니다. 오지 않을 것을 한없이 기다립니다"}};
+const Diagnosis apprentice{
+    "apprentice",
+    {"an acknowledgement that came twice made the sender send at once: that piece now comes twice, is acknowledged "
+     "twice, and from here on everything is sent twice (RFC 1123, 4.2.3.1, the \"Sorcerer's Apprentice\"). A reason to "
+     "send are two things only: the acknowledgement of this very piece, and the time that is over",
+     "두 번 온 확인 응답 때문에 바로 다시 보냈습니다. 그 조각은 두 번 가고, 두 번 확인되고, 이때부터 모든 것이 두 "
+     "번씩 갑니다(RFC 1123 4.2.3.1의 \"마법사의 제자\"). 보낼 이유는 둘뿐입니다. 바로 이 조각의 확인 응답, 그리고 다 "
+     "된 "
+     "시간입니다"}};
+const Diagnosis waits_anew{
+    "waits-anew",
+    {"as long as old acknowledgements kept coming, the piece was not sent again: each of them began the waiting anew. "
+     "Take the deadline once, when you send, and give poll() what is left of it",
+     "지난 확인 응답이 계속 오는 동안 조각을 다시 보내지 않았습니다. 올 때마다 기다림이 새로 시작되었습니다. 보낼 때 "
+     "마감 "
+     "시각을 한 번 정하고, poll()에는 남은 시간을 주십시오"}};
+const Diagnosis old_number{
+    "old-number",
+    {"an acknowledgement of an earlier piece, come late, was taken for one of this piece. Compare the number: that of "
+     "the piece that is missing next is one more than that of the piece it acknowledges",
+     "앞선 조각의 늦은 확인 응답을 이 조각의 것으로 받았습니다. 번호를 비교하십시오. 다음에 빠진 조각의 번호는 "
+     "확인된 조각의 번호보다 하나 큽니다"}};
+const Diagnosis believed{
+    "believed",
+    {"what is no acknowledgement was taken for one: shorter than its 4 bytes, or with the number of a piece that was "
+     "never sent. recv() says how many bytes came; and a number that a stranger sends is no index",
+     "확인 응답이 아닌 것을 확인 응답으로 받았습니다. 4바이트보다 짧거나, 보낸 적 없는 조각의 번호입니다. 몇 바이트가 "
+     "왔는지는 recv()가 말해 주며, 남이 보낸 번호는 인덱스가 아닙니다"}};
+const Diagnosis wrong_repeats{
+    "wrong-repeats",
+    {"--tries says how often one piece is sent, the first time included, each piece anew; and after the last time, "
+     "too, an acknowledgement is waited for",
+     "--tries는 조각 하나를 처음을 포함해 몇 번 보내는지입니다. 조각마다 새로 셉니다. 마지막으로 보낸 뒤에도 확인 "
+     "응답을 기다려야 합니다"}};
+
+/// The receiver, and the network between.
+struct Receiver {
+    Grading& grading;
+    Peer peer;
+    std::string input;
+    Address sender;
+
+    std::string piece(std::uint32_t number) const {
+        const std::string payload = input.substr(std::size_t{1000} * number, 1000);
+        const bool is_last = std::size_t{1000} * (number + 1) >= input.size();
+        return big_endian(number) + (is_last ? '\1' : '\0') + payload;
+    }
+    /// True if it came within the time. Passes over what comes again of the one before: that was on its way.
+    bool comes(std::uint32_t number, Milliseconds limit, const Diagnosis& otherwise) {
+        const auto end = Clock::now() + 2 * limit;
+        std::string bytes;
+        do {
+            const auto datagram = grading.receive_datagram(peer, sender, limit);
+            if (!datagram || Clock::now() > end) return false;
+            bytes = *datagram;
+        } while (number > 0 && bytes == piece(number - 1));
+        const std::string expected = piece(number);
+        const std::string turned{expected.rend() - 4, expected.rend()};
+        if (number > 0 && bytes.substr(0, 4) == turned) grading.fail(byte_order, expected, bytes);
+        grading.require_equal(expected, bytes, otherwise);
+        return true;
+    }
+    void expect(std::uint32_t number, const Diagnosis& silence, const Diagnosis& otherwise) {
+        if (!comes(number, grading.limit(), otherwise)) grading.fail(silence);
+    }
+    void acknowledge(std::uint32_t next) { send_to(grading, peer, sender, big_endian(next)); }
+};
+
+void grade_reliable_sender(Grading& grading) {
+    constexpr Milliseconds timeout{400};
+    const std::string milliseconds = std::to_string(timeout.count());
+    const auto some_text = [](std::size_t size) {
+        std::string text = numbered_lines(size).substr(0, size);
+        for (std::size_t at = 5; at < size; at += 500)
+            text[at] = '\0';
+        return text;
+    };
+    grading.step({"The sender is given 4321 bytes. Piece 0 arrives, and is acknowledged.",
+                  "보내는 쪽에 4321바이트를 줍니다. 조각 0이 도착하고, 확인됩니다."});
+    Receiver receiver{grading, Peer::bound(SOCK_DGRAM), some_text(4321), {}};
+    start_client(grading, receiver.peer, {"--timeout", milliseconds, "--tries", "100"}, receiver.input);
+    receiver.expect(0, says_nothing, wrong_piece);
+    receiver.acknowledge(1);
+
+    grading.step({"The acknowledgement of piece 1 is lost: it comes again.",
+                  "조각 1의 확인 응답이 사라집니다. 조각이 다시 와야 합니다."});
+    receiver.expect(1, not_understood, wrong_piece);
+    receiver.expect(1, not_repeated, wrong_piece);
+    grading.step({"It is acknowledged, again and again, while piece 2 is not.",
+                  "조각 1을 거듭 확인합니다. 그동안 조각 2는 확인하지 않습니다."});
+    receiver.acknowledge(2);
+    receiver.expect(2, says_nothing, wrong_piece);
+    expect_calm(
+        grading, timeout, [&] { receiver.peer.send_to(receiver.sender, big_endian(2)); },
+        [&](Milliseconds limit) { return receiver.comes(2, limit, old_number); }, waits_anew, apprentice);
+    receiver.acknowledge(3);
+
+    grading.step(
+        {"While piece 3 is not acknowledged, an acknowledgement of piece 0 arrives, which was on its way for "
+         "long.",
+         "조각 3을 확인하지 않는 동안, 오래 떠돌던 조각 0의 확인 응답이 도착합니다."});
+    receiver.expect(3, says_nothing, wrong_piece);
+    receiver.acknowledge(1);
+    receiver.expect(3, not_repeated, old_number);
+    grading.step({"Nothing at all arrives, 3 bytes, and the numbers of pieces that were never sent.",
+                  "빈 것, 3바이트, 그리고 보낸 적 없는 조각의 번호들이 도착합니다."});
+    for (const std::string& wrong : {std::string(), std::string(3, '\0'), big_endian(5), big_endian(0x7fffffff)}) {
+        send_to(grading, receiver.peer, receiver.sender, wrong);
+        receiver.expect(3, believed, believed);
+    }
+    receiver.acknowledge(4);
+
+    grading.step({"The last piece arrives, 4; again, since its acknowledgement is lost; and the sender ends.",
+                  "마지막 조각 4가 도착합니다. 확인 응답이 사라져 다시 오고, 보내는 쪽이 끝납니다."});
+    receiver.expect(4, says_nothing, wrong_piece);
+    receiver.expect(4, not_repeated, wrong_piece);
+    receiver.acknowledge(5);
+    grading.expect_exit(0, says_nothing);
+
+    grading.step({"Again, with two pieces. Each is acknowledged at the second try of two.",
+                  "다시, 조각 둘로. 저마다 두 번 중 두 번째 시도에 확인됩니다."});
+    Receiver other{grading, Peer::bound(SOCK_DGRAM), some_text(2000), {}};
+    start_client(grading, other.peer, {"--timeout", milliseconds, "--tries", "2"}, other.input);
+    for (const std::uint32_t number : {0U, 1U}) {
+        other.expect(number, number == 0 ? says_nothing : wrong_repeats, wrong_piece);
+        other.expect(number, wrong_repeats, wrong_piece);
+        other.acknowledge(number + 1);
+    }
+    grading.expect_exit(0, wrong_repeats);
+
+    grading.step({"Again, and nobody acknowledges anything.", "다시, 이번에는 아무도 확인하지 않습니다."});
+    Receiver silent{grading, Peer::bound(SOCK_DGRAM), some_text(10), {}};
+    start_client(grading, silent.peer, {"--timeout", "50", "--tries", "3"}, silent.input);
+    grading.expect_exit(1, never_gives_up);
+    std::size_t sent = 0;
+    while (silent.comes(0, Milliseconds(1), wrong_piece))
+        ++sent;
+    grading.require_equal("3", std::to_string(sent), wrong_repeats);
+
+    grading.step({"Again, and what arrives is never the acknowledgement.",
+                  "다시, 이번에는 무언가 오지만 확인 응답이 아닙니다."});
+    Process& waiting = start_client(grading, silent.peer, {"--timeout", "50", "--tries", "3"}, silent.input);
+    silent.expect(0, says_nothing, wrong_piece);
+    const auto end = Clock::now() + grading.limit();
+    while (waiting.is_running() && Clock::now() < end) {
+        silent.peer.send_to(silent.sender, big_endian(0));
+        serve_processes(Milliseconds(10));
+    }
+    grading.expect_exit(1, never_gives_up);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        Receiver far{grading, Peer::bound(SOCK_DGRAM, host), some_text(10), {}};
+        start_client(grading, far.peer, {"--timeout", "60000"}, far.input, host);
+        far.expect(0, ipv4_only, ipv4_only);
+        far.acknowledge(1);
+        grading.expect_exit(0, ipv4_only);
+    });
 }
 
 // ---- truncated
@@ -542,6 +762,16 @@ void grade_truncated(Grading& grading) {
     grading.step({"And one more line.", "그리고 한 줄 더 보냅니다."});
     expect_capitals(random_letters(8), stale_bytes);
     grading.expect_running(ended_early);
+
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        grading.start_server({"--host", host});
+        Peer other = Peer::bound(SOCK_DGRAM, host);
+        const std::string word = random_letters(9);
+        send_to(grading, other, grading.socket_address(), word);
+        const auto answer_to_it = grading.receive_datagram(other, sender, grading.limit());
+        if (!answer_to_it) grading.fail(ipv4_only);
+        grading.require_equal(capitals(word), *answer_to_it, ipv4_only);
+    });
 }
 
 }  // namespace
@@ -606,6 +836,28 @@ std::vector<Exercise> udp_exercises() {
          "do "
          "printf \"\\0\\0\\0\\\\$piece\" | socat -t 1 - UDP:127.0.0.1:7000 | od -t x1; done",
          grade_reliable},
+        {"udp",
+         "reliable_sender",
+         Kind::repair,
+         {"a sender that a bad network does not set off", "나쁜 네트워크에도 흔들리지 않는 보내는 쪽"},
+         {{"Send through build/udp/trouble --duplicate 50, and count with --trace how often each piece is sent. What "
+           "makes this program send?",
+           "build/udp/trouble --duplicate 50을 지나게 하고 --trace로 조각마다 몇 번 보내는지 세어 보십시오. 이 "
+           "프로그램은 "
+           "무엇 때문에 보냅니까?"},
+          {"Only one acknowledgement is of use: the number of this piece and one. Everything else that comes is to be "
+           "received and forgotten, and the waiting goes on. With how much time?",
+           "쓸모 있는 확인 응답은 하나, 이 조각의 번호에 1을 더한 것뿐입니다. 그 밖의 것은 받아서 버리고 계속 "
+           "기다립니다. "
+           "남은 시간은 얼마입니까?"},
+          {"Two loops: the outer one sends the piece, at most --tries times, and takes the deadline; the inner one "
+           "receives until that acknowledgement is there (exactly 4 bytes) or the deadline is over.",
+           "반복문 둘입니다. 바깥쪽은 조각을 --tries번까지 보내고 마감 시각을 정하며, 안쪽은 그 확인 응답(꼭 "
+           "4바이트)이 "
+           "오거나 시간이 다 될 때까지 받습니다."}},
+         "build/udp/exercises/reliable >/tmp/arrived & build/udp/trouble --drop 20 --duplicate 50 & sleep 1; "
+         "PROGRAM --port 7001 <LICENSE; wait %1; tail -n +2 /tmp/arrived | cmp - LICENSE; kill %2",
+         grade_reliable_sender},
         {"udp",
          "truncated",
          Kind::repair,

@@ -4,6 +4,7 @@
 #include "tests/exercises/websocket_servers.hpp"
 
 #include "common/errors.hpp"
+#include "tests/support/conformance.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/wire.hpp"
 #include "websocket/protocol/handshake.hpp"
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <stdexcept>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,6 +22,9 @@ namespace exercise {
 
 namespace {
 
+using conformance::Fault;
+using conformance::in_fragments;
+using conformance::Rule;
 using wire::close_body;
 using wire::masked;
 using wire::operator""_hex;
@@ -188,6 +193,9 @@ std::string request(const std::string& fields = "") {
            key + "\r\nSec-WebSocket-Version: 13\r\n" + fields + "\r\n";
 }
 
+/// A payload as the reader sees it: a long one by its length and a checksum.
+std::string told(const std::string& payload) { return payload.size() > 200 ? wire::shown(payload) : payload; }
+
 /// A connection, and what came on it and was not looked at yet.
 class Client {
 public:
@@ -244,7 +252,7 @@ public:
         if (payload.size() < length) return shown + "(cut)";
         if (byte(start[0]) == 0x88 && payload.size() >= 2)
             return shown + std::to_string(byte(payload[0]) << 8U | byte(payload[1]));
-        return shown + wire::shown(payload);
+        return shown + told(payload);
     }
 
     /// All frames to the end, and how it ended: "81 Hello, 88 1000, FIN".
@@ -355,11 +363,56 @@ void ends_with(Grading& grading, const std::string& bytes, const std::string& ex
     judge(grading, client, expected, actual, why_so(expected, actual, otherwise));
 }
 
+/// As Client::to_end() tells it: these frames, and the Close, and the end.
+std::string listed(const conformance::Frames& frames, unsigned code) {
+    std::string all;
+    for (const std::string& frame : frames)
+        all += frame + ", ";
+    return fmt::format("{}88 {}, FIN", all, code);
+}
+
+const Diagnosis& meaning_of(Rule rule) {
+    switch (rule) {
+        case Rule::mask:
+            return mask_not_asked;
+        case Rule::reserved_bit:
+            return reserved_bits;
+        case Rule::opcode:
+            return reserved_opcodes;
+        case Rule::length:
+            return length_rules;
+        case Rule::order:
+            return fragment_order;
+        case Rule::control_frame:
+            return control_rules;
+        case Rule::limit:
+            return no_limit;
+        case Rule::utf8:
+            return not_utf8;
+        case Rule::close_code:
+            return code_not_checked;
+        case Rule::half_code:
+            return half_code;
+    }
+    throw std::logic_error("no such rule");
+}
+
+void ends_by_fault(Grading& grading, const Fault& fault, const std::string& bytes) {
+    ends_with(grading, bytes, listed(fault.before, fault.code), meaning_of(fault.rule));
+}
+
 void next_is_served(Grading& grading, const Diagnosis& otherwise) {
     Client next = shaken(grading, otherwise);
     const std::string text = "still there? " + numbered_lines(8);
     next.send(masked(0x81, text));
-    judge(grading, next, "81 " + wire::shown(text), next.frame(), otherwise);
+    judge(grading, next, "81 " + told(text), next.frame(), otherwise);
+}
+
+void grade_ipv6(Grading& grading) {
+    grading.once_more_over_ipv6([&](const std::string& host) {
+        grading.start_server({"--host", host});
+        next_is_served(grading, ipv4_only);
+    });
 }
 
 // ---- Close
@@ -370,27 +423,23 @@ void grade_close(Grading& grading) {
     ends_with(grading, masked(0x88, close_body(1000)), "88 1000, FIN", close_unanswered);
     grading.step({"Others say Close with other codes, with a reason, and with no code at all.",
                   "다른 코드, 이유가 있는 Close, 코드 없는 Close입니다."});
-    for (const unsigned code :
-         {1001U, 1003U, 1011U, 1014U, 3000U, 4000U + static_cast<unsigned>(grading.program().pid()) % 1000})
+    std::vector<unsigned> codes = conformance::good_close_codes;
+    codes.push_back(4000U + static_cast<unsigned>(grading.program().pid()) % 1000);
+    for (const unsigned code : codes)
         ends_with(grading, masked(0x88, close_body(code, "안녕")), fmt::format("88 {}, FIN", code), wrong_close_code);
     ends_with(grading, masked(0x88, ""), "88 , FIN", wrong_close_code);
     grading.step({"Close with a code that may not travel, and with half a code.",
                   "쓸 수 없는 코드의 Close와 코드가 반쪽인 Close입니다."});
-    for (const unsigned code : {1005U, 1006U, 1015U, 0U, 999U, 1004U, 2000U, 5000U, 65535U})
-        ends_with(grading, masked(0x88, close_body(code)), "88 1002, FIN", code_not_checked);
-    ends_with(grading, masked(0x88, "\x03"), "88 1002, FIN", half_code);
+    for (const Fault& fault : conformance::faults_of_close_codes())
+        ends_by_fault(grading, fault, fault.bytes);
     grading.step({"Clients go on after their Close: a message, a Ping, a second Close.",
                   "Close 뒤에 메시지, Ping, 두 번째 Close가 이어집니다."});
-    const std::string close = masked(0x88, close_body(1000));
-    for (const std::string& late : {masked(0x81, "late"), masked(0x89, "late"), close, masked(0x88, close_body(1001))})
-        ends_with(grading, close + late, "88 1000, FIN", speaks_after_close);
-    ends_with(grading, masked(0x81, "a") + close + masked(0x81, "b"), "81 a, 88 1000, FIN", speaks_after_close);
-    grading.step({"A client has sent 1000000 bytes behind its Close.", "Close 뒤에 1000000바이트를 더 보냈습니다."});
-    ends_with(grading, close + std::string(1'000'000, 'x'), "88 1000, FIN", speaks_after_close);
+    for (const conformance::Exchange& one : conformance::behind_close)
+        ends_with(grading, one.bytes, listed(one.answer, 1000), speaks_after_close);
     grading.step({"A client is answered, and stays connected in silence; the next one comes.",
                   "답을 받은 클라이언트가 말없이 연결을 유지하는 동안 다음 클라이언트가 옵니다."});
     Client silent = shaken(grading);
-    silent.send(close);
+    silent.send(masked(0x88, close_body(1000)));
     judge(grading, silent, "88 1000, FIN", silent.to_end(), waits_for_client);
     next_is_served(grading, hangs_on);
 }
@@ -403,24 +452,12 @@ void grade_close_handshake(Grading& grading) {
     grading.start_server();
     next_is_served(grading, not_echoed);
     grade_close(grading);
+    grade_ipv6(grading);
 }
 
 // ---- echo_to_spec
 
 namespace {
-
-/// Frames of one message, its payload cut into pieces of this size.
-std::string in_fragments(unsigned opcode, std::string_view payload, std::size_t size) {
-    std::string frames;
-    unsigned first = opcode;
-    do {
-        const std::string_view piece = payload.substr(0, size);
-        payload.remove_prefix(piece.size());
-        frames += masked(first | (payload.empty() ? 0x80U : 0U), piece);
-        first = 0;
-    } while (!payload.empty());
-    return frames;
-}
 
 void answers(Grading& grading, Client& client, const std::string& sent, const std::vector<std::string>& expected,
              const Diagnosis& otherwise) {
@@ -437,24 +474,24 @@ void grade_messages(Grading& grading) {
     Client client = shaken(grading);
     for (const std::size_t size : {5UL, 0UL, 1UL, 125UL, 126UL, 127UL, 65535UL, 65536UL, 300'000UL}) {
         const std::string text = numbered_lines(size).substr(0, size);
-        answers(grading, client, masked(0x81, text), {"81 " + wire::shown(text)}, not_echoed);
+        answers(grading, client, masked(0x81, text), {"81 " + told(text)}, not_echoed);
         const std::string bytes = random_bytes(size, static_cast<unsigned>(grading.program().pid()));
-        answers(grading, client, masked(0x82, bytes, 0xA1B2C3D4), {"82 " + wire::shown(bytes)}, not_echoed);
+        answers(grading, client, masked(0x82, bytes, 0xA1B2C3D4), {"82 " + told(bytes)}, not_echoed);
     }
     const std::string whole = numbered_lines(1U << 20U).substr(0, 1U << 20U);
-    answers(grading, client, masked(0x81, whole), {"81 " + wire::shown(whole)}, not_echoed);
+    answers(grading, client, masked(0x81, whole), {"81 " + told(whole)}, not_echoed);
     grading.step({"Frames byte by byte; then 300 at once.",
                   "바이트 하나씩 오는 프레임, 그다음 한꺼번에 온 프레임 300개입니다."});
     const std::string text = numbered_lines(140);
     for (const char byte : masked(0x81, text) + masked(0x82, "end"))
         client.send({&byte, 1});
-    answers(grading, client, "", {"81 " + wire::shown(text), "82 end"}, cut_frames);
+    answers(grading, client, "", {"81 " + told(text), "82 end"}, cut_frames);
     std::string all;
     std::vector<std::string> expected;
     for (std::size_t i = 0; i < 300; ++i) {
         const std::string payload = numbered_lines(i).substr(0, i);
         all += masked(0x81, payload, static_cast<std::uint32_t>(i * 2654435761U));
-        expected.push_back("81 " + wire::shown(payload));
+        expected.push_back("81 " + told(payload));
     }
     answers(grading, client, all, expected, cut_frames);
     grading.step({"Pings, and a Pong that nobody asked for.", "Ping들과 아무도 요청하지 않은 Pong입니다."});
@@ -462,86 +499,44 @@ void grade_messages(Grading& grading) {
     answers(grading, client,
             masked(0x89, "") + masked(0x89, "payload") + masked(0x89, most) + masked(0x8A, "unasked") +
                 masked(0x89, "after"),
-            {"8a ", "8a payload", "8a " + wire::shown(most), "8a after"}, ping_unanswered);
+            {"8a ", "8a payload", "8a " + told(most), "8a after"}, ping_unanswered);
     grading.step({"Messages in fragments, with Ping between.", "Ping이 끼어든, 조각난 메시지입니다."});
-    answers(grading, client, masked(0x01, "one, ") + masked(0x00, "two, ") + masked(0x80, "three"),
-            {"81 one, two, three"}, fragments_wrong);
-    answers(grading, client, masked(0x02, "a") + masked(0x80, "b"), {"82 ab"}, fragments_wrong);
-    answers(grading, client, masked(0x01, "") + masked(0x00, "middle") + masked(0x80, ""), {"81 middle"},
+    for (const conformance::Exchange& one : conformance::fragments)
+        answers(grading, client, one.bytes, one.answer,
+                one.answer.front().starts_with("8a") ? ping_unanswered : fragments_wrong);
+    answers(grading, client, in_fragments(1, whole.substr(0, 200'000), 1000), {"81 " + told(whole.substr(0, 200'000))},
             fragments_wrong);
-    answers(grading, client, masked(0x01, "a") + masked(0x89, "1") + masked(0x00, "b") + masked(0x89, "2"),
-            {"8a 1", "8a 2"}, ping_unanswered);
-    answers(grading, client, masked(0x80, "c"), {"81 abc"}, fragments_wrong);
-    answers(grading, client, in_fragments(1, whole.substr(0, 200'000), 1000),
-            {"81 " + wire::shown(whole.substr(0, 200'000))}, fragments_wrong);
     grading.step({"Texts at the edges of UTF-8, whole and cut within characters.",
                   "UTF-8의 경계에 있는 글을 통째로, 또 글자 중간에서 끊어 보냅니다."});
-    for (const std::string& edge : {std::string("안녕하세요 👋"), "c280"_hex, "dfbf"_hex, "e0a080"_hex, "ed9fbf"_hex,
-                                    "ee8080"_hex, "efbfbf"_hex, "f0908080"_hex, "f48fbfbf"_hex, "00"_hex})
+    std::vector<std::string> edges = conformance::good_texts;
+    edges.insert(edges.begin(), "안녕하세요 👋");
+    for (const std::string& edge : edges)
         answers(grading, client, masked(0x81, edge) + in_fragments(1, edge, 1),
-                {"81 " + wire::shown(edge), "81 " + wire::shown(edge)}, utf8_refused);
-    answers(grading, client, masked(0x82, "c0ff"_hex), {"82 " + wire::shown("c0ff"_hex)}, utf8_refused);
+                {"81 " + told(edge), "81 " + told(edge)}, utf8_refused);
+    for (const conformance::Exchange& one : conformance::cut_characters)
+        answers(grading, client, one.bytes, one.answer, utf8_refused);
+    answers(grading, client, masked(0x82, "c0ff"_hex), {"82 " + told("c0ff"_hex)}, utf8_refused);
 }
 
 void grade_faults(Grading& grading) {
     grading.step({"Texts that are not UTF-8, whole, in fragments, and in a frame that never ends.",
                   "UTF-8이 아닌 텍스트를 통째로, 조각으로, 끝나지 않는 프레임으로 보냅니다."});
-    for (const std::string& bad : {"80"_hex, "c0"_hex, "c1bf"_hex, "e080"_hex, "eda0"_hex, "f08f"_hex, "f490"_hex,
-                                   "f5"_hex, "c241"_hex, "e18041"_hex}) {
+    for (const std::string& bad : conformance::bad_texts) {
         ends_with(grading, masked(0x81, "before" + bad + "after"), "88 1007, FIN", not_utf8);
         ends_with(grading, masked(0x81, "good") + masked(0x01, "x" + bad), "81 good, 88 1007, FIN", not_utf8);
         ends_with(grading, masked(0x81, "x" + bad + std::string(100, 'y')).substr(0, 6 + 1 + bad.size()),
                   "88 1007, FIN", not_utf8);
     }
-    ends_with(grading, masked(0x81, "\xed\x95"), "88 1007, FIN", not_utf8);
-    ends_with(grading, masked(0x01, "\xed\x95") + masked(0x80, ""), "88 1007, FIN", not_utf8);
-    ends_with(grading, masked(0x88, close_body(1000, "\xff")), "88 1007, FIN", not_utf8);
-    struct Fault {
-        std::string bytes;
-        const Diagnosis& diagnosis;
-        std::string expected = "88 1002, FIN";
-    };
-    std::vector<Fault> faults = {
-        {wire::frame(0x81, "Hello"), mask_not_asked},
-        {wire::frame(0x89, ""), mask_not_asked},
-        {wire::frame(0x88, close_body(1000)), mask_not_asked},
-        {masked(0x01, "a") + wire::frame(0x80, "b"), mask_not_asked},
-        {masked(0xC1, ""), reserved_bits},
-        {masked(0xA1, ""), reserved_bits},
-        {masked(0x81, "good") + masked(0x91, ""), reserved_bits, "81 good, 88 1002, FIN"},
-        {masked(0xC9, ""), reserved_bits},
-        {masked(0x98, close_body(1000)), reserved_bits},
-        {masked(0x01, "a") + masked(0xC0, "b"), reserved_bits},
-        {masked(0x09, "a") + masked(0x80, "b"), control_rules},
-        {masked(0x08, close_body(1000)), control_rules},
-        {masked(0x89, std::string(126, 'x')), control_rules},
-        {masked(0x8A, std::string(65'536, 'x')), control_rules},
-        {masked(0x88, close_body(1000, std::string(124, 'x'))), control_rules},
-        {masked(0x80, "a"), fragment_order},
-        {masked(0x00, ""), fragment_order},
-        {masked(0x81, "good") + masked(0x80, "a"), fragment_order, "81 good, 88 1002, FIN"},
-        {in_fragments(1, "good", 2) + masked(0x80, "a"), fragment_order, "81 good, 88 1002, FIN"},
-        {masked(0x01, "a") + masked(0x81, "b"), fragment_order},
-        {masked(0x01, "a") + masked(0x01, "b"), fragment_order},
-        {masked(0x02, "a") + masked(0x89, "p") + masked(0x81, "b"), fragment_order, "8a p, 88 1002, FIN"},
-        {"81fe0005 37fa213d 7f9f4d5158"_hex, length_rules},
-        {"81fe007d 00000000"_hex + std::string(125, 'x'), length_rules},
-        {"81ff000000000000007e 00000000"_hex + std::string(126, 'x'), length_rules},
-        {"82ff000000000000ffff 00000000"_hex + std::string(65535, 'x'), length_rules},
-        {"82ff8000000000000000 00000000"_hex, length_rules},
-        {"82ffffffffffffffffff 00000000"_hex, length_rules},
-        {"82ff0000000000100001 00000000"_hex, no_limit, "88 1009, FIN"},
-        {"82ff7fffffffffffffff 00000000"_hex, no_limit, "88 1009, FIN"},
-        {masked(0x02, "x") + "80ff0000000000100000 00000000"_hex, no_limit, "88 1009, FIN"},
-        {masked(0x02, "x") + "80ff7fffffffffffffff 00000000"_hex, no_limit, "88 1009, FIN"},
-    };
-    for (unsigned opcode = 3; opcode < 16; ++opcode)
-        if (opcode < 8 || opcode > 10) faults.push_back({masked(0x80U | opcode, "Hello"), reserved_opcodes});
+    for (const std::string& unfinished : conformance::unfinished_texts) {
+        ends_with(grading, masked(0x81, "cut" + unfinished), "88 1007, FIN", not_utf8);
+        ends_with(grading, masked(0x01, "cut" + unfinished) + masked(0x80, ""), "88 1007, FIN", not_utf8);
+    }
     grading.step({"Each fault that a frame can have, in a connection of its own.",
                   "프레임의 모든 잘못을 하나씩, 저마다의 연결에서 보냅니다."});
-    for (const Fault& fault : faults) {
-        ends_with(grading, fault.bytes, fault.expected, fault.diagnosis);
-        ends_with(grading, fault.bytes + std::string(100'000, 'x'), fault.expected, fault.diagnosis);
+    constexpr std::uint64_t most_message = 1U << 20U;
+    for (const Fault& fault : conformance::faults_of_frames(most_message)) {
+        ends_by_fault(grading, fault, fault.bytes);
+        ends_by_fault(grading, fault, fault.bytes + std::string(100'000, 'x'));
     }
 }
 
@@ -613,7 +608,7 @@ void grade_survival(Grading& grading) {
     next_is_served(grading, client_ended_server);
 }
 
-/// True if there is a browser, and it was content. Says loudly that there is none.
+/// Is a browser content? Where none is installed, that is said loudly.
 void grade_with_browser(Grading& grading) {
     std::string chromium;
     for (const char* name : {"chromium", "chromium-browser", "google-chrome"})
@@ -655,6 +650,7 @@ void grade_echo_to_spec(Grading& grading) {
     grade_requests(grading);
     grade_survival(grading);
     grade_with_browser(grading);
+    grade_ipv6(grading);
 }
 
 }  // namespace exercise

@@ -83,6 +83,80 @@ private:
 const std::string file = "tcp/exercises/bind_again.cpp";
 const std::string solution = "tcp/exercises/solutions/bind_again.cpp";
 
+/// Two terminals of a student's own, in a tmux that belongs to nobody else: 0 and 1, 80 columns wide.
+class Terminals {
+public:
+    explicit Terminals(const Copy& copy) : Terminals(copy.surroundings(Terminal::none)) {
+        surroundings_.environment.insert(surroundings_.environment.end(), {"PS1=$ ", "ENV="});
+        tmux({"new-session", "-d", "-x", "80", "-y", "50", "exec sh -i"});
+        tmux({"new-window", "-d", "exec sh -i"});
+        for (const int window : {0, 1})
+            wait_for(window, "$ ");
+    }
+    ~Terminals() {
+        try {
+            tmux({"kill-server"});
+        } catch (const std::exception& error) {
+            fmt::print(stderr, "{}\n", error.what());
+        }
+    }
+    Terminals(const Terminals&) = delete;
+    Terminals& operator=(const Terminals&) = delete;
+
+    /// All that a terminal shows or has shown since the last line that was typed; `joined`: as it was printed, without
+    /// the line ends that the terminal made.
+    std::string screen(int window, bool joined = true) const {
+        return tmux({"capture-pane", "-p", joined ? "-J" : "-N", "-S", "-", "-t", target(window)});
+    }
+
+    /// Types a line, on an empty screen.
+    void type(int window, const std::string& line) const {
+        tmux({"send-keys", "-R", "-t", target(window)});
+        tmux({"clear-history", "-t", target(window)});
+        tmux({"send-keys", "-l", "-t", target(window), line});
+        press(window, "Enter");
+    }
+    void press(int window, const std::string& key) const { tmux({"send-keys", "-t", target(window), key}); }
+
+    /// Waits until the terminal shows this; returns all that it shows.
+    std::string wait_for(int window, const std::string& text) const {
+        std::string seen;
+        try {
+            wait_until([&] { return (seen = screen(window)).find(text) != std::string::npos; }, text, 4 * patience);
+        } catch (const Unexpected&) {
+            throw Unexpected(fmt::format("terminal {} does not show {}, but:\n{}", window, text, seen));
+        }
+        return seen;
+    }
+
+private:
+    explicit Terminals(Surroundings surroundings) : surroundings_(std::move(surroundings)) {}
+
+    std::string socket() const { return folder_ / "tmux"; }
+    static std::string target(int window) { return fmt::format(":{}", window); }
+
+    std::string tmux(const Process::Command& arguments) const {
+        Process::Command all{"tmux", "-S", socket(), "-f", "/dev/null"};
+        all.insert(all.end(), arguments.begin(), arguments.end());
+        return run(all, "", 0, surroundings_);
+    }
+
+    TempDir folder_;
+    Surroundings surroundings_;
+};
+
+/// As if these were solved already, before.
+void solve_all_but(const Copy& copy, const std::vector<std::string>& open) {
+    auto progress = nlohmann::json::object();
+    for (const auto& one : nlohmann::json::parse(copy.type({"list", "--json"}, 0))) {
+        const std::string name = one["name"];
+        if (std::find(open.begin(), open.end(), name) == open.end())
+            progress[std::string(one["chapter"]) + "/" + name] = {{"solved", true}};
+    }
+    fs::create_directories(copy / "build/exercises");
+    write_file(copy / "build/exercises/progress.json", progress.dump());
+}
+
 }  // namespace
 
 TEST_CASE("exercise: a student fails, asks, gives up, solves and begins anew", "[exercises]") {
@@ -111,9 +185,9 @@ TEST_CASE("exercise: a student fails, asks, gives up, solves and begins anew", "
     const std::string more = "(There are more: ask again.)\n";
     for (const std::size_t shown : {1U, 2U, 3U, 3U}) {
         const std::string hints = copy.type({"hint", "bind_again"}, 0);
-        CHECK(lines_of(hints).size() == shown + (shown < 3 ? 1 : 0));
+        for (std::size_t number = 1; number <= 3; ++number)
+            CHECK((("\n" + hints).find(fmt::format("\n{}. ", number)) != std::string::npos) == (number <= shown));
         CHECK((hints.find(more) != std::string::npos) == (shown < 3));
-        CHECK_THAT(hints, ContainsSubstring(fmt::format("{}. ", shown)));
     }
     CHECK_THAT(copy.type({"solution", "bind_again"}, 1), ContainsSubstring("after three tries (so far: 1)"));
 
@@ -189,4 +263,52 @@ TEST_CASE("exercise: --watch grades whenever the file is saved, and moves on by 
     watch.expect(Stream::terminal, "---- tcp/exercises/send_loop.cpp\r\n");
     watch.type("\x03");
     CHECK(watch.wait().signal == SIGINT);
+}
+
+TEST_CASE("exercise: in tmux a student fails, asks, repairs, goes on and finishes", "[exercises]") {
+    if (!has_tool("git") || !has_tool("tmux")) return;
+    const Copy copy;
+    solve_all_but(copy, {"bind_again", "broken_pipe"});
+    const Terminals terminals(copy);
+
+    terminals.type(0, "scripts/exercise");
+    terminals.wait_for(0, "Next: tcp/bind_again.");
+    terminals.type(0, "scripts/exercise bind_again");
+    terminals.wait_for(0, "A hint: scripts/exercise hint bind_again");
+    CHECK_THAT(terminals.screen(0), ContainsSubstring("tcp/bind_again: not yet."));
+    // What it means is told in lines that the terminal does not have to break, in Korean just as well.
+    const auto meaning = [&](const std::string& begin, bool joined) {
+        const std::string seen = terminals.screen(0, joined);
+        const std::size_t at = seen.find("  " + begin);
+        return at == std::string::npos ? "(no meaning)" : seen.substr(at, seen.find("\n\n", at) - at);
+    };
+    const std::string english = "What that usually means: ", korean = "이것은 보통 이런 뜻입니다: ";
+    CHECK_THAT(meaning(english, true), ContainsSubstring("SO_REUSEADDR"));
+    CHECK(meaning(english, true) == meaning(english, false));
+    terminals.type(0, "LC_ALL=ko_KR.UTF-8 scripts/exercise bind_again");
+    terminals.wait_for(0, "힌트: scripts/exercise hint bind_again");
+    CHECK_THAT(meaning(korean, true), ContainsSubstring("SO_REUSEADDR"));
+    CHECK(meaning(korean, true) == meaning(korean, false));
+
+    terminals.type(0, "scripts/exercise hint bind_again");
+    terminals.wait_for(0, "(There are more: ask again.)");
+    // Now one terminal watches, and in the other one the file is edited.
+    terminals.type(0, "scripts/exercise --watch bind_again");
+    terminals.wait_for(0, "Waiting until you save " + file);
+    terminals.type(
+        1, "sed 's/.* TO DO: .*/int on = 1; setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, \\&on, sizeof on);/' " +
+               file + " >edited && mv edited " + file);
+    terminals.wait_for(0, "tcp/bind_again: solved.");
+    terminals.wait_for(0, "Enter: the next one.");
+    terminals.press(0, "Enter");
+    terminals.wait_for(0, "Waiting until you save tcp/exercises/broken_pipe.cpp");
+    terminals.type(1, "cp tcp/exercises/solutions/broken_pipe.cpp tcp/exercises/");
+    terminals.wait_for(0, "tcp/broken_pipe: solved.");
+    terminals.wait_for(0, "Enter: the next one.");
+    terminals.press(0, "Enter");
+    terminals.wait_for(0, "All of them are solved.");
+    // It has ended, and the shell is there again.
+    terminals.type(0, "scripts/exercise list");
+    CHECK_THAT(terminals.wait_for(0, "All of them are solved."),
+               ContainsSubstring(std::string(40, '#')) && !ContainsSubstring("[ ]"));
 }

@@ -4,6 +4,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
+#include "tests/support/conformance.hpp"
 #include "tests/support/files.hpp"
 #include "websocket/protocol/deflate.hpp"
 
@@ -12,7 +13,8 @@
 using wire::close_body;
 using wire::masked;
 using wire::operator""_hex;
-using Frames = std::vector<std::string>;
+using conformance::Frames;
+using conformance::in_fragments;
 
 namespace {
 
@@ -38,19 +40,6 @@ std::string letters(size_t count) {
     for (size_t i = 0; i < count; ++i)
         text[i] = static_cast<char>('!' + (i * 7 + count) % 90);
     return text;
-}
-
-/// Frames of one message, its payload cut into pieces of this size.
-std::string in_fragments(unsigned opcode, std::string_view payload, size_t size) {
-    std::string frames;
-    unsigned first = opcode;
-    do {
-        const std::string_view piece = payload.substr(0, size);
-        payload.remove_prefix(piece.size());
-        frames += masked(first | (payload.empty() ? 0x80U : 0U), piece);
-        first = 0;
-    } while (!payload.empty());
-    return frames;
 }
 
 }  // namespace
@@ -125,23 +114,14 @@ TEST_CASE("websocket conformance: fragments, with control frames between", "[pro
     INFO(name);
     const Server server = start_server(name);
     WebSocketPeer peer(server);
-    const auto answers = [&](const std::string& sent, const Frames& expected) {
-        peer.send(sent);
-        for (const std::string& frame : expected)
-            CHECK(peer.frame() == frame);
-    };
-    answers(masked(0x01, "one, ") + masked(0x00, "two, ") + masked(0x80, "three"), {"81 one, two, three"});
-    answers(masked(0x02, "a") + masked(0x80, "b"), {"82 ab"});
-    answers(masked(0x01, "") + masked(0x00, "") + masked(0x80, ""), {"81 "});
-    answers(masked(0x01, "") + masked(0x00, "middle") + masked(0x80, ""), {"81 middle"});
-    // Pings are answered at once, in the middle of the message.
-    answers(masked(0x01, "a") + masked(0x89, "1") + masked(0x00, "b") + masked(0x89, "2") + masked(0x8A, "x"),
-            {"8a 1", "8a 2"});
-    answers(masked(0x80, "c"), {"81 abc"});
-    // A character cut by a fragment's end.
-    const std::string korean = "한글";
-    answers(in_fragments(1, korean, 1), {"81 한글"});
-    answers(masked(0x01, korean.substr(0, 4)) + masked(0x89, "") + masked(0x80, korean.substr(4)), {"8a ", "81 한글"});
+    for (const auto* exchanges : {&conformance::fragments, &conformance::cut_characters}) {
+        for (const conformance::Exchange& one : *exchanges) {
+            INFO(wire::to_hex(one.bytes));
+            peer.send(one.bytes);
+            for (const std::string& frame : one.answer)
+                CHECK(peer.frame() == frame);
+        }
+    }
     // 4 MiB in 64-byte fragments, text and binary.
     const std::string large = letters(4U << 20U);
     peer.send(in_fragments(1, large, 64));
@@ -179,9 +159,7 @@ TEST_CASE("websocket conformance: texts at the edges of UTF-8", "[programs][webs
     // A binary message may hold what it likes.
     peer.send_frame(0x82, "c0"_hex);
     CHECK(peer.frame() == "82 \\xc0");
-    for (const std::string& text :
-         {"00"_hex, "7f"_hex, "c280"_hex, "dfbf"_hex, "e0a080"_hex, "ed9fbf"_hex, "ee8080"_hex, "efbfbd"_hex,
-          "efbfbe"_hex, "efbfbf"_hex, "f0908080"_hex, "f48fbfbf"_hex, "efbbbf"_hex, "cebae1bdb9cf83cebcceb5"_hex}) {
+    for (const std::string& text : conformance::good_texts) {
         INFO(wire::to_hex(text));
         peer.send(masked(0x81, text) + in_fragments(1, text, 1));
         CHECK(peer.payload(0x81) == text);
@@ -193,17 +171,7 @@ TEST_CASE("websocket conformance: 1007 at the first byte that can't be UTF-8", "
     const std::string name = GENERATE(from_range(websocket_servers()));
     INFO(name);
     const Server server = start_server(name);
-    for (const std::string& text : {"80"_hex,     "bf"_hex,
-                                    "c0"_hex,     "c080"_hex,
-                                    "c1bf"_hex,   "e080"_hex,
-                                    "e09f"_hex,   "eda0"_hex,
-                                    "edbf"_hex,   "f080"_hex,
-                                    "f08f"_hex,   "f490"_hex,
-                                    "f5"_hex,     "f8"_hex,
-                                    "fc"_hex,     "fe"_hex,
-                                    "ff"_hex,     "c241"_hex,
-                                    "e18041"_hex, "f1808041"_hex,
-                                    "41c2c2"_hex, "cebae1bdb9eda080"_hex}) {
+    for (const std::string& text : conformance::bad_texts) {
         INFO(wire::to_hex(text));
         WebSocketPeer whole(server);  // the message is whole
         whole.send_frame(0x81, "before" + text);
@@ -215,7 +183,7 @@ TEST_CASE("websocket conformance: 1007 at the first byte that can't be UTF-8", "
         early.send(masked(0x81, "x" + text + std::string(100, 'y')).substr(0, 6 + 1 + text.size()));
         check_failed(early, 1007);
     }
-    for (const std::string& text : {"c2"_hex, "e1"_hex, "e180"_hex, "f1"_hex, "f180"_hex, "f18080"_hex}) {
+    for (const std::string& text : conformance::unfinished_texts) {
         INFO(wire::to_hex(text));
         WebSocketPeer cut(server);
         cut.send_frame(0x81, "cut" + text);
@@ -236,74 +204,13 @@ TEST_CASE("websocket conformance: each fault of a frame, and its code", "[progra
     const std::string name = GENERATE(from_range(websocket_servers()));
     INFO(name);
     const Server server = start_server(name);
-    struct Fault {
-        const char* what;
-        std::string bytes;
-        unsigned code = 1002;
-        Frames before = {};
-    };
-    std::vector<Fault> faults = {
-        {"no mask", wire::frame(0x81, "Hello")},
-        {"no mask on an empty frame", wire::frame(0x81, "")},
-        {"no mask on a ping", wire::frame(0x89, "")},
-        {"no mask on a Close frame", wire::frame(0x88, close_body(1000))},
-        {"no mask on the second fragment", masked(0x01, "a") + wire::frame(0x80, "b")},
-        {"RSV1", masked(0xC1, "")},
-        {"RSV2", masked(0xA1, "")},
-        {"RSV3 behind a good message", masked(0x81, "good") + masked(0x91, ""), 1002, {"81 good"}},
-        {"all reserved bits", masked(0xF1, "Hello")},
-        {"RSV1 on a ping", masked(0xC9, "")},
-        {"RSV3 on a Close frame", masked(0x98, close_body(1000))},
-        {"RSV1 on a fragment", masked(0x01, "a") + masked(0xC0, "b")},
-        {"a ping in fragments", masked(0x09, "a") + masked(0x80, "b")},
-        {"a Close frame in fragments", masked(0x08, close_body(1000))},
-        {"a pong in fragments", masked(0x0A, "")},
-        {"a ping of 126 bytes", masked(0x89, std::string(126, 'x'))},
-        {"a ping whose length comes in 16 bits", "89fe"_hex},
-        {"a pong of 65536 bytes", masked(0x8A, std::string(65'536, 'x'))},
-        {"a Close frame of 126 bytes", masked(0x88, close_body(1000, std::string(124, 'x')))},
-        {"a continuation of nothing", masked(0x80, "a")},
-        {"a continuation of nothing, not the last", masked(0x00, "")},
-        {"a continuation behind a whole message", masked(0x81, "good") + masked(0x80, "a"), 1002, {"81 good"}},
-        {"a continuation behind a message in fragments",
-         in_fragments(1, "good", 2) + masked(0x80, "a"),
-         1002,
-         {"81 good"}},
-        {"a text within a text", masked(0x01, "a") + masked(0x81, "b")},
-        {"a binary within a text", masked(0x01, "a") + masked(0x82, "b")},
-        {"a first fragment within a text", masked(0x01, "a") + masked(0x01, "b")},
-        {"a text within a binary, with a ping between",
-         masked(0x02, "a") + masked(0x89, "p") + masked(0x81, "b"),
-         1002,
-         {"8a p"}},
-        {"a length of 5 in 16 bits", "81fe0005 37fa213d 7f9f4d5158"_hex},
-        {"a length of 125 in 16 bits", "81fe007d"_hex},
-        {"a length of 126 in 64 bits", "81ff000000000000007e"_hex},
-        {"a length of 65535 in 64 bits", "82ff000000000000ffff"_hex},
-        {"a length of 2^63", "82ff8000000000000000"_hex},
-        {"a length of 2^64 - 1", "82ffffffffffffffffff"_hex},
-        {"a length of 2^63 - 1", "82ff7fffffffffffffff 00000000"_hex, 1009},
-        {"a length of 16 MiB and 1", "82ff0000000001000001 00000000"_hex, 1009},
-        {"fragments of more than 16 MiB together", masked(0x02, "x") + "80ff0000000001000000 00000000"_hex, 1009},
-        {"fragments whose lengths overflow when added", masked(0x02, "x") + "80ff7fffffffffffffff 00000000"_hex, 1009},
-        {"half a close code", masked(0x88, "\x03")},
-        {"a reason that is not UTF-8", masked(0x88, close_body(1000, "\xff")), 1007},
-        {"a reason with a surrogate", masked(0x88, close_body(1000, "\xed\xa0\x80")), 1007},
-        {"a reason that ends within a character", masked(0x88, close_body(1000, "\xed\x95")), 1007},
-    };
-    for (unsigned opcode = 3; opcode < 16; ++opcode) {
-        if (opcode >= 8 && opcode <= 10) continue;
-        faults.push_back({"a reserved opcode", masked(0x80U | opcode, "Hello")});
-        faults.push_back({"a reserved opcode within a message", masked(0x01, "a") + masked(0x80U | opcode, "")});
-    }
-    for (const unsigned code : {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U}) {
-        faults.push_back({"a close code that may not travel", masked(0x88, close_body(code))});
-        faults.push_back({"a close code that may not travel, with a reason", masked(0x88, close_body(code, "why"))});
-    }
-    for (const Fault& fault : faults) {
+    std::vector<conformance::Fault> faults = conformance::faults_of_frames(16U << 20U);
+    for (const conformance::Fault& fault : conformance::faults_of_close_codes())
+        faults.push_back(fault);
+    for (const conformance::Fault& fault : faults) {
         INFO(fault.what << ": " << wire::to_hex(fault.bytes.substr(0, 40)));
         WebSocketPeer peer(server);
-        peer.send(fault.bytes);
+        peer.send(fault.early > 0 ? fault.bytes.substr(0, fault.early) : fault.bytes);
         check_failed(peer, fault.code, fault.before);
         // And it goes on sending: the Close frame must come nevertheless, and no RST before it.
         WebSocketPeer stubborn(server);
@@ -364,8 +271,7 @@ TEST_CASE("websocket conformance: Close is answered with the same code", "[progr
     bare.send_frame(0x88, "");
     CHECK(bare.frames_to_end() == Frames{"88 "});
     bare.socket().close();
-    for (const unsigned code : {1000U, 1001U, 1002U, 1003U, 1007U, 1008U, 1009U, 1010U, 1011U, 1012U, 1013U, 1014U,
-                                3000U, 3999U, 4000U, 4999U}) {
+    for (const unsigned code : conformance::good_close_codes) {
         for (const std::string& reason : {std::string(), std::string("안녕"), std::string(123, 'r')}) {
             INFO(code << " " << reason);
             WebSocketPeer peer(server);
@@ -383,28 +289,17 @@ TEST_CASE("websocket conformance: nothing counts behind Close", "[programs][webs
     INFO(name);
     Server server = start_server(name);
     const std::string close = masked(0x88, close_body(1000));
-    const std::string closed = "88 " + wire::shown(close_body(1000));
-    struct Case {
-        std::string bytes;
-        Frames frames;
-    };
-    for (const Case& one : {
-             Case{close + masked(0x81, "late"), {closed}},
-             Case{close + masked(0x89, "late"), {closed}},
-             Case{close + close, {closed}},
-             Case{close + masked(0x88, close_body(1002)), {closed}},
-             Case{close + "no frame at all", {closed}},
-             Case{close + std::string(1'000'000, 'x'), {closed}},
-             Case{masked(0x81, "a") + close + masked(0x81, "b"), {"81 a", closed}},
-             Case{masked(0x89, "p") + close, {"8a p", closed}},
-             // The message that was begun is forgotten.
-             Case{masked(0x01, "begun") + close + masked(0x80, "never"), {closed}},
-             Case{masked(0x01, "begun") + masked(0x89, "p") + close, {"8a p", closed}},
-         }) {
+    std::vector<conformance::Exchange> all = conformance::behind_close;
+    // The message that was begun is forgotten.
+    all.push_back({masked(0x01, "begun") + close + masked(0x80, "never"), {}});
+    all.push_back({masked(0x01, "begun") + masked(0x89, "p") + close, {"8a p"}});
+    for (const conformance::Exchange& one : all) {
         INFO(wire::shown(one.bytes));
         WebSocketPeer peer(server);
         peer.send(one.bytes);
-        CHECK(peer.frames_to_end() == one.frames);
+        Frames expected = one.answer;
+        expected.push_back("88 " + wire::shown(close_body(1000)));
+        CHECK(peer.frames_to_end() == expected);
     }
     must_serve(server, "websocket/echo_client");
     CHECK(server.err().empty());

@@ -4,8 +4,9 @@
 //     scripts/exercise reliable        grades it, and says what goes wrong
 //     scripts/exercise hint reliable   says a little more, three times
 //
-// The receiver of a stop-and-wait transfer. Its sender repeats a piece until that is acknowledged. Between the two,
-// datagrams get lost, come twice, and overtake one another: pieces, and acknowledgements just as well.
+// The receiver of a stop-and-wait transfer. Its sender (the exercise reliable_sender, after this one) repeats a piece
+// until that is acknowledged. Between the two, datagrams get lost, come twice, and overtake one another: pieces, and
+// acknowledgements just as well.
 //
 //     a piece               4 bytes: its number, from 0, in network order
 //                           1 byte: 1 if it is the last one, else 0

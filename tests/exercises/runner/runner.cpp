@@ -17,6 +17,7 @@
 
 #include <nlohmann/json.hpp>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace {
@@ -34,6 +35,13 @@ template <typename... Arguments>
 void say(const Text& text, const Arguments&... arguments) {
     fmt::print("{}\n", fmt::format(fmt::runtime(text.get()), arguments...));
     std::fflush(stdout);
+}
+
+/// How many columns a text may take: the terminal's, but no line is longer than eyes like.
+std::size_t text_width() {
+    winsize size{};
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? std::clamp<std::size_t>(size.ws_col, 40, 100) : 100;
 }
 
 std::string build_folder() {
@@ -174,7 +182,7 @@ bool grade(const Exercise& it, Progress& progress) {
     progress.set(it, "tries", progress.tries(it) + 1);
     if (!compiles) return false;
     say({"{}: not yet.\n", "{}: 아직입니다.\n"}, name_of(it));
-    fmt::print("{}", grading.report());
+    fmt::print("{}", grading.report(text_width()));
     std::string by_hand = it.by_hand;
     const std::string mark = "PROGRAM";
     for (std::size_t at = 0; (at = by_hand.find(mark, at)) != std::string::npos; at += grading.path().size())
@@ -190,7 +198,7 @@ bool grade(const Exercise& it, Progress& progress) {
 void hint(const Exercise& it, Progress& progress) {
     const int shown = std::min(progress.hints(it) + 1, 3);
     for (int i = 0; i < shown; ++i)
-        fmt::print("{}. {}\n", i + 1, it.hints[i].get());
+        fmt::print("{}", exercise::wrapped(fmt::format("{}. ", i + 1), it.hints[i].get(), 3, text_width()));
     if (shown < 3) say({"(There are more: ask again.)", "(더 있습니다. 다시 물어보십시오.)"});
     progress.set(it, "hints", shown);
 }
