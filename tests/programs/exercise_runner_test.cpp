@@ -87,9 +87,9 @@ const std::string solution = "tcp/exercises/solutions/bind_again.cpp";
 class Terminals {
 public:
     explicit Terminals(const Copy& copy) : Terminals(copy.surroundings(Terminal::none)) {
-        surroundings_.environment.insert(surroundings_.environment.end(), {"PS1=$ ", "ENV="});
-        tmux({"new-session", "-d", "-x", "80", "-y", "50", "exec sh -i"});
-        tmux({"new-window", "-d", "exec sh -i"});
+        const std::string shell = "ENV= PS1='$ ' exec sh -i";
+        tmux({"new-session", "-d", "-x", "80", "-y", "50", shell});
+        tmux({"new-window", "-d", shell});
         for (const int window : {0, 1})
             wait_for(window, "$ ");
     }
