@@ -6,9 +6,9 @@
 //
 // Three decisions are the sender's. By which interface does it leave? Routing tables know little of groups: say it
 // (--interface). How far may it go? Each router takes one off its TTL, IPv6's hop limit (--ttl): with 1, which is what
-// the kernel takes, the first router drops it; with 0 it does not leave the machine. And do receivers on this machine
-// get it, too (--no-loop: they do not)? On the loopback interface itself, which is where we are unless you say
-// otherwise, Linux makes no difference: try the last two on another (the lesson says how).
+// the kernel takes, the first router drops it; with 0 it should not leave the machine, but see below. And do receivers
+// on this machine get it, too (--no-loop: they do not)? On the loopback interface itself, which is where we are unless
+// you say otherwise, Linux makes no difference: try the last two on another (the lesson says how).
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -28,6 +28,14 @@
 namespace {
 
 using interfaces::Interface;
+
+/// Linux keeps back what has TTL 0 only where it makes the copy for this machine (ip_mc_output() in net/ipv4): if
+/// nobody here has joined the group, there is none, and the datagram leaves.
+#ifdef __linux__
+constexpr bool ttl_0_stays = false;
+#else
+constexpr bool ttl_0_stays = true;
+#endif
 
 void decide4(int endpoint, const Interface& interface, int ttl, bool loop) {
     ip_mreqn by{};
@@ -60,7 +68,7 @@ int main(int argc, char** argv) try {
          .more = {{"host", "GROUP", "224.0.0.0 to 239.255.255.255, or of IPv6 ff00::/8", &host},
                   {"port", "PORT", "port of the receivers", &port, 0, 65535},
                   {"interface", "NAME", "or its address: leave by this one (else the loopback)", &interface_name},
-                  {"ttl", "HOPS", "so far: 0 not out of this machine, 1 not past a router", &ttl, 0, 255},
+                  {"ttl", "HOPS", "so far: 1 not past a router; 0: for this machine alone", &ttl, 0, 255},
                   {"no-loop", nullptr, "nobody on this machine is to get it", &no_loop}}});
     std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a line at a time, to a file or pipe, too
     const Address group = resolve(host, static_cast<std::uint16_t>(port), SOCK_DGRAM).front();
@@ -74,9 +82,9 @@ int main(int argc, char** argv) try {
     } else {
         decide6(endpoint, interface, static_cast<int>(ttl), !no_loop);
     }
-    if (!interface.is_loopback && ttl > 0 && !interfaces::stays_on_interface(group))
-        fmt::print(stderr, "{} over {} leaves this machine: any other one there may get it\n", group.text(),
-                   interface.name);
+    if (!interface.is_loopback && !interfaces::stays_on_interface(group) && !(ttl == 0 && ttl_0_stays))
+        fmt::print(stderr, "{} over {} leaves this machine{}\n", group.text(), interface.name,
+                   ttl > 0 ? ": any other one there may get it" : " even so, unless somebody on it has joined");
     for (std::string line; std::getline(std::cin, line);) {
         if (!std::cin.eof()) line += '\n';
         CALL(sendto(endpoint, line.data(), line.size(), 0, group.get(), group.length()));
