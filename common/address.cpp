@@ -106,3 +106,10 @@ Address local_address(int fd) {
     CALL(getsockname(fd, address.out(), address.out_length()));
     return address;
 }
+
+Address Address::with_port(std::uint16_t port) const {
+    Address other = *this;
+    if (family() == AF_INET) reinterpret_cast<sockaddr_in*>(&other.storage_)->sin_port = htons(port);
+    if (family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(&other.storage_)->sin6_port = htons(port);
+    return other;
+}

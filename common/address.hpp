@@ -31,6 +31,9 @@ public:
     /// The same family, address and port (or path)?
     bool operator==(const Address& other) const;
 
+    /// The same host at another port; as it is where the family has none.
+    Address with_port(std::uint16_t port) const;
+
 private:
     sockaddr_storage storage_{};
     socklen_t length_ = sizeof(sockaddr_storage);

@@ -50,7 +50,9 @@ Datagram exchange(Talk& talk, const std::string& datagram, const std::function<b
     std::string failure;
     const auto began = std::chrono::steady_clock::now();
     const auto answer = ask(talk.endpoint, talk.peer, datagram, talk.retry, [&](const Datagram& candidate) {
-        if (talk.peer_is_known && !(candidate.sender == talk.peer)) {
+        // The first answer is from a port that we did not know, but from the host that we have asked.
+        const Address sender = talk.peer_is_known ? candidate.sender : candidate.sender.with_port(0);
+        if (!(sender == (talk.peer_is_known ? talk.peer : talk.peer.with_port(0)))) {
             send_away(talk, candidate);
             return false;
         }

@@ -31,7 +31,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -277,9 +276,7 @@ void begin(std::list<Transfer>& transfers, int endpoint, const Datagram& datagra
         end(*silent, "no answer, and others wait");
     }
     if (transfers.size() >= most_lingering) return answer(tftp::Error::undefined, "busy: try again later");
-    Address here = local_address(endpoint);
-    if (here.family() == AF_INET) reinterpret_cast<sockaddr_in*>(here.out())->sin_port = 0;
-    if (here.family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(here.out())->sin6_port = 0;
+    const Address here = local_address(endpoint).with_port(0);
     const int fd = TRY(socket(here.family(), SOCK_DGRAM, 0));
     if (fd == -1 || TRY(bind(fd, here.get(), here.length())) == -1) {
         if (fd != -1) TRY(close(fd));

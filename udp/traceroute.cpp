@@ -106,12 +106,7 @@ private:
 
     /// The host's address, with a port of this probe's own.
     Address target(std::size_t number) const {
-        sockaddr_storage room{};
-        std::memcpy(&room, host_.get(), host_.length());
-        const auto port = htons(static_cast<std::uint16_t>(settings_.port + static_cast<long>(number)));
-        if (version_ == 4) reinterpret_cast<sockaddr_in*>(&room)->sin_port = port;
-        if (version_ == 6) reinterpret_cast<sockaddr_in6*>(&room)->sin6_port = port;
-        return {reinterpret_cast<const sockaddr*>(&room), host_.length()};
+        return host_.with_port(static_cast<std::uint16_t>(settings_.port + static_cast<long>(number)));
     }
 
     /// The probe that was sent to this port; nullptr if there is none.

@@ -34,7 +34,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,11 +46,11 @@ using Milliseconds = std::chrono::milliseconds;
 constexpr std::size_t most_clients = 256;
 constexpr std::size_t most_faces = 16;     // server addresses of one client
 constexpr std::size_t most_on_way = 4096;  // datagrams that are held back, of all
-constexpr Milliseconds longest_hold{50};   // for --reorder, if nothing comes that could overtake
 
 struct Settings {
     long drop = 0, duplicate = 0, reorder = 0, corrupt = 0;  // percent
     long delay = 0, jitter = 0;                              // milliseconds
+    long hold = 50;                                          // milliseconds, for --reorder
     long rate = 0, queue = 65536;                            // bytes a second, and bytes
     long seed = 1, idle = 60;
     bool quiet = false;
@@ -239,12 +238,10 @@ void Network::from_server(Client& client, const Address& sender, std::string byt
     if (face == client.faces.end()) {
         // An address that the client has not sent to. A firewall would stop it; we let the server's machine answer from
         // another port, as TFTP does.
-        if (client.faces.size() >= most_faces) return;
+        if (!(sender.with_port(0) == settings.server.with_port(0)) || client.faces.size() >= most_faces) return;
         const int fd = TRY(socket(client.address.family(), SOCK_DGRAM, 0));
         if (fd == -1) return;
-        Address here = local_address(front_);
-        if (here.family() == AF_INET) reinterpret_cast<sockaddr_in*>(here.out())->sin_port = 0;
-        if (here.family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(here.out())->sin6_port = 0;
+        const Address here = local_address(front_).with_port(0);
         if (TRY(bind(fd, here.get(), here.length())) == -1) {
             TRY(close(fd));
             return;
@@ -321,7 +318,7 @@ void Network::travel(Way way, Departure departure) {
         ++direction.reordered;
         tell(direction, departure.number, size,
              fmt::format("held back until {} have passed{}", fate.overtaken_by, what));
-        direction.held.push_back({fate.overtaken_by, now_ + longest_hold, std::move(departure)});
+        direction.held.push_back({fate.overtaken_by, now_ + Milliseconds(settings.hold), std::move(departure)});
         return;
     }
     tell(direction, departure.number, size, "passed" + what);
@@ -438,6 +435,7 @@ int main(int argc, char** argv) try {
                   {"drop", "PERCENT", "so many never arrive", &settings.drop, 0, 100},
                   {"duplicate", "PERCENT", "so many arrive twice", &settings.duplicate, 0, 100},
                   {"reorder", "PERCENT", "so many are overtaken by one to three others", &settings.reorder, 0, 100},
+                  {"hold", "MS", "but wait no longer for that", &settings.hold, 1, 60000},
                   {"corrupt", "PERCENT", "so many arrive with one bit turned over", &settings.corrupt, 0, 100},
                   {"delay", "MS", "each takes so long, each way", &settings.delay, 0, 10000},
                   {"jitter", "MS", "and up to so much longer", &settings.jitter, 0, 10000},

@@ -230,6 +230,7 @@ private:
         if (age > now_stamp || age > 60'000'000) return;  // no stamp of ours
         const std::uint64_t stamp = now_stamp - age;
         if (std::count(latest_.begin(), latest_.end(), stamp) > 0) return;  // come twice
+        if (stamp < latest_.back()) return;                                 // perhaps, too: nobody remembers
         if (measurable) measure(std::chrono::microseconds(age));
         latest_.back() = std::max(latest_.back(), stamp);
         std::sort(latest_.begin(), latest_.end(), std::greater<>());
