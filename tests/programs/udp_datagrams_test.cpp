@@ -166,8 +166,10 @@ TEST_CASE("boundaries: a narrow link behind routers, and what their ICMP says", 
     // which nothing else has happened.
     const TempDir directory;
     const std::string script = fmt::format(
-        "mkfifo $1/ready; nsenter -t $HOST -n {} --host fd00:4::2 >$1/ready 2>/dev/null & trap 'kill %1' EXIT; "
-        "read -r _ <$1/ready; {} --scene path --to 10.0.4.2:7000; {} --scene path --to '[fd00:4::2]:7000'; "
+        "mkfifo $1/ready; nsenter --net=/run/netns/host {} --host fd00:4::2 >$1/ready 2>/dev/null & trap 'kill %1' "
+        "EXIT; "
+        "read -r _ <$1/ready; {} --scene path --timeout 60000 --to 10.0.4.2:7000; "
+        "{} --scene path --timeout 60000 --to '[fd00:4::2]:7000'; "
         "nstat -asz IpFragCreates IpFragOKs Ip6FragCreates Ip6FragOKs Icmp6InPktTooBigs",
         program("udp/echo_server"), program("udp/boundaries"), program("udp/boundaries"));
     const std::string output = run({"scripts/hops", "bash", "-euc", script, "bash", directory.path()});

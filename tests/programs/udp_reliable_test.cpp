@@ -129,7 +129,9 @@ TEST_CASE("udp reliable: a receiver that lies", "[programs][udp][files]") {
     const TempDir source;
     write_file(source / "file", random_bytes(3000));
     Peer receiver = Peer::bound(SOCK_DGRAM), stranger = Peer::bound(SOCK_DGRAM);
-    Process sender({program(name), "--port", receiver.port(), source / "file", "--timeout", "50"});
+    Process::Command command{program(name), "--port", receiver.port(), source / "file", "--timeout", "50"};
+    if (name == "udp/stop_and_wait_sender") command.insert(command.end(), {"--tries", "1000"});
+    Process sender(command);
     Address from;
     const std::string first = receiver.receive_from(from);
     const auto piece = transfer::parse(first);
@@ -160,6 +162,28 @@ TEST_CASE("udp reliable: a receiver that lies", "[programs][udp][files]") {
     receiver.send_to(from, transfer::to_bytes({Kind::error, 0, 0, id, 0, 0, "\x1b[2Jno room"}));
     sender.expect_exit(1);
     CHECK(sender.err() == "the receiver: \\x1b[2Jno room\n");
+}
+
+TEST_CASE("udp reliable: stop and wait sends each piece once, however often acknowledgements come",
+          "[programs][udp][files]") {
+    const TempDir source;
+    write_file(source / "file", random_bytes(3000));
+    Peer receiver = Peer::bound(SOCK_DGRAM);
+    Process sender(
+        {program("udp/stop_and_wait_sender"), "--port", receiver.port(), source / "file", "--timeout", "60000"});
+    Address from;
+    for (std::uint32_t piece = 0; piece < transfer::pieces_of(3000); ++piece) {
+        const auto got = transfer::parse(receiver.receive_from(from));
+        REQUIRE(got);
+        REQUIRE(got->number == piece);  // and no earlier one again
+        // Those of pieces before it, late and many times over; then the right one, twice.
+        for (std::uint32_t i = 0; i < 20; ++i)
+            receiver.send_to(from, transfer::to_bytes({Kind::ack, 0, 1, got->transfer, i % (piece + 1), 0, ""}));
+        for (int i = 0; i < 2; ++i)
+            receiver.send_to(from, transfer::to_bytes({Kind::ack, 0, 1, got->transfer, piece + 1, 0, ""}));
+    }
+    sender.expect_exit(0);
+    CHECK_THAT(sender.out(), ContainsSubstring("; 5 pieces, 0 sent again"));
 }
 
 TEST_CASE("udp reliable: a flood does not keep anybody from sending again", "[programs][udp][files][tftp]") {
@@ -206,7 +230,7 @@ TEST_CASE("udp reliable: no more bytes than were sent, before an address is prov
     }
     SECTION("of the TFTP server") {
         using namespace tftp;
-        Server server = start_server("udp/tftp_server", {"--folder", target.path(), "--write", "--timeout", "1000"});
+        Server server = start_server("udp/tftp_server", {"--folder", target.path(), "--write", "--timeout", "60000"});
         const std::string always = "\0\4\0\1 this is no ACK"s;
         const auto is_answer = [](const std::string& answer) {
             const auto packet = parse(answer);

@@ -146,6 +146,40 @@ TEST_CASE("window: one is lost, three that follow tell of it, and no time-out is
     CHECK(fresh.cwnd() == Rules{}.least_window);
 }
 
+TEST_CASE("window: acknowledgements that come again let nothing be sent", "[unit][udp][window]") {
+    Time now{};
+    WindowSender sender(7, 100, 50, [](std::uint64_t) { return "x"s; });
+    const auto send_all = [&] {
+        std::vector<Packet> sent;
+        while (const auto datagram = sender.next(now)) {
+            sent.push_back(*parse(*datagram));
+            sent.back().payload = {};
+        }
+        return sent;
+    };
+    const Packet first{Kind::ack, 0, 64, 7, 101, send_all().at(0).stamp, {}};
+    sender.receive(first, now += 10ms);
+    const auto sent = send_all();
+    REQUIRE(sent.size() == 11);
+    // One that tells of a loss, whose piece is sent once.
+    const std::string range = FieldWriter().u32(102).u32(105).str();
+    sender.receive({Kind::ack, 0, 64, 7, 101, sent[1].stamp, range}, now += 10ms);
+    sender.receive({Kind::ack, 0, 64, 7, 101, sent[2].stamp, range}, now);
+    const Packet tells{Kind::ack, 0, 64, 7, 101, sent[3].stamp, range};
+    sender.receive(tells, now);
+    CHECK(send_all().at(0).number == 101);
+    const auto deadline = sender.deadline();
+    const double cwnd = sender.cwnd(), srtt = sender.srtt();
+    for (int i = 0; i < 1000; ++i) {
+        sender.receive(i % 2 == 0 ? first : tells, now += 10us);
+        REQUIRE_FALSE(sender.next(now));
+    }
+    CHECK(sender.again() == 1);
+    CHECK(sender.cwnd() == cwnd);
+    CHECK(sender.srtt() == srtt);
+    CHECK(sender.deadline() == deadline);  // nor do they keep a time-out from coming
+}
+
 TEST_CASE("window: the retransmission time-out", "[unit][udp][window]") {
     // RFC 6298: 1 s before anything was measured; after one round trip of 100 ms, 100 + 4 * 50 ms.
     Time now{};
