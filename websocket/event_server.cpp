@@ -271,6 +271,9 @@ void Server::flush(Client& client) {
     } else {
         output_.append_to(client.unsent);
         const ssize_t sent = TRY(send(client.fd, client.unsent.data(), client.unsent.size(), 0));
+        // Nobody is left to be answered. The error is told once: recv() would first give out all that had come before.
+        if (sent == -1 && errno != EAGAIN && errno != EINTR)
+            throw SocketError(errno, {"send(client.fd, ...)", __FILE__, __LINE__});
         if (sent > 0) {
             client.unsent.drop_front(static_cast<std::size_t>(sent));
             if (client.unsent.empty()) client.unsent.release();

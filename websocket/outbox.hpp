@@ -45,7 +45,8 @@ public:
     /// Time to send: what was copied together still is in the cache, and the next messages would not be.
     bool is_large() const { return is_full() || bytes_ + buffer_.size() >= (std::size_t{256} << 10U); }
 
-    /// Sends as much as the kernel takes, and appends the rest to unsent. Throws SocketError.
+    /// Sends as much as the kernel takes, and appends the rest to unsent. Throws SocketError if nobody is there any
+    /// more.
     void send_to(int fd, Buffer& unsent);
 
     /// Appends all of it to unsent, in order.
@@ -81,11 +82,10 @@ private:
 };
 
 inline void Outbox::send_to(int fd, Buffer& unsent) {
-    std::size_t sent = 0;
+    ssize_t sent = 0;
     if (count_ == 0) {
         if (buffer_.empty()) return;
-        const ssize_t result = TRY(send(fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT));
-        if (result > 0) sent = static_cast<std::size_t>(result);
+        sent = TRY(send(fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT));
     } else {
         end_run();
         std::array<iovec, 64> vector;
@@ -98,13 +98,16 @@ inline void Outbox::send_to(int fd, Buffer& unsent) {
         msghdr message{};
         message.msg_iov = vector.data();
         message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count_);
-        const ssize_t result = TRY(sendmsg(fd, &message, MSG_DONTWAIT));
-        if (result > 0) sent = static_cast<std::size_t>(result);
+        sent = TRY(sendmsg(fd, &message, MSG_DONTWAIT));
     }
-    append_rest(unsent, sent);
+    if (sent == -1 && errno != EAGAIN && errno != EINTR) {
+        const int error = errno;
+        clear();
+        throw SocketError(error, {"send(fd, ...)", __FILE__, __LINE__});
+    }
+    append_rest(unsent, static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
 }
 
-/// Errors of send() are left to the next recv(), which tells them too: what was not sent waits meanwhile.
 inline void Outbox::append_rest(Buffer& unsent, std::size_t skip) {
     end_run();
     if (skip < buffer_.size() + bytes_) {

@@ -241,6 +241,37 @@ TEST_CASE("websocket fire: a slow reader with a fast sender, and others that are
     CHECK(round_trip(slow) < 2000);
 }
 
+TEST_CASE("websocket fire: clients that are reset with much unread are forgotten, and not served to the end",
+          "[programs][websocket][fire]") {
+    Server server = start_server(event_server);
+    must_serve(server, "websocket/echo_client");
+    WebSocketPeer other(server);
+    const std::string message = masked(0x82, random_bytes(100'000));
+    std::vector<std::unique_ptr<WebSocketPeer>> peers;
+    size_t sent = 0;
+    for (int i = 0; i < 8; ++i) {
+        peers.push_back(std::make_unique<WebSocketPeer>(server));
+        size_t at = 0;
+        for (int idle_rounds = 0; idle_rounds < 50; ++idle_rounds) {
+            for (ssize_t count = 0; count >= 0; at += static_cast<size_t>(count)) {
+                const size_t begin = at % message.size();
+                count = ::send(peers.back()->socket().fd(), &message[begin], message.size() - begin, MSG_NOSIGNAL);
+                if (count <= 0) break;
+                idle_rounds = 0;
+            }
+            round_trip(other);
+        }
+        sent += at;
+    }
+    fmt::print("8 clients: {} MB sent, none read, then reset\n", sent / 1'000'000);
+    const long before = most_resident_kilobytes(server.pid());
+    for (auto& peer : peers)
+        peer->socket().reset();
+    CHECK(round_trip(other) < 5000);
+    wait_until([&] { return open_sockets(server.pid()) <= 2; }, "the server to forget them");
+    check_growth(before, most_resident_kilobytes(server.pid()), 2048);
+}
+
 TEST_CASE("websocket fire: small messages that inflate to large ones, for a client that does not read",
           "[programs][websocket][fire]") {
     // The client may use a window of 32 KiB and lets the server have one of 256 bytes: what repeats after a kilobyte is
