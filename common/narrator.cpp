@@ -36,7 +36,8 @@ std::mutex mutex;  // guards everything below, and keeps the lines of one call t
 int log_file = -1;
 int terminal = -1;  // where --step reads its keys
 bool coloured = false;
-std::string run_to;  // --step: stop again only at a call of this name
+bool witnessed = false;  // does scripts/wire see what is sent? (scripts/wire_witness.hpp)
+std::string run_to;      // --step: stop again only at a call of this name
 bool legend_shown = false;
 std::map<std::string, long, std::less<>> calls_made;  // by name, and all of them as "any": --fault counts them
 
@@ -331,6 +332,7 @@ void start(const Settings& wanted) {
     [[maybe_unused]] const int main_thread = thread;
     const char* no_color = std::getenv("NO_COLOR");  // no-color.org: set, and not empty
     coloured = isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
+    witnessed = std::getenv("TWO_TERMINALS_WITNESS") != nullptr;
     if (settings.step) {
         terminal = out_of_the_way(open("/dev/tty", O_RDWR | O_CLOEXEC));
         if (terminal == -1 || tcgetattr(terminal, &normal_terminal) == -1) {
@@ -378,7 +380,9 @@ bool announce(const Call& call) {
         errno = fault;
         return false;
     }
-    sleeps_before = times_asleep();
+    // For its witness a call waits once, which is none of the lesson.
+    const bool waits_for_witness = witnessed && (name == "send" || name == "sendto" || name == "sendmsg");
+    sleeps_before = times_asleep() + (waits_for_witness ? 1 : 0);
     call_began = now(CLOCK_MONOTONIC);
     errno = kept_errno;
     return true;
@@ -388,7 +392,7 @@ void report(const Call& call, long result, int error) {
     const int kept_errno = errno;
     const timespec ended = now(CLOCK_MONOTONIC);
     const timespec time = now(CLOCK_REALTIME);  // before we look around, which takes a while
-    const bool slept = times_asleep() != sleeps_before;
+    const bool slept = times_asleep() > sleeps_before;
     const std::lock_guard lock(mutex);
     if (settings.trace || settings.step || log_file != -1) {
         std::string text = describe_result(name_of(call), result, error);

@@ -7,6 +7,8 @@
 #include "common/options.hpp"
 #include "scripts/lecture_state.hpp"
 #include "scripts/pair.hpp"
+#include "scripts/wire_text.hpp"
+#include "scripts/wire_weave.hpp"
 
 #include <cstdio>
 #include <thread>
@@ -153,7 +155,21 @@ struct Lecture {
     std::string folder, pair, port;
     pid_t owner = 0;
     bool gdb = false;
+    bool wire = false;      ///< is there a diagram?
+    bool captured = false;  ///< of what tcp/sniffer captures, or else of the calls alone?
 };
+
+/// What it has written so far.
+Outcome recorded(const Lecture& lecture) {
+    Outcome outcome;
+    outcome.server_log = contents_of(lecture.folder + "/server.log");
+    outcome.client_log = contents_of(lecture.folder + "/client.log");
+    outcome.handed = contents_of(lecture.folder + "/handed");
+    outcome.capture = lecture.folder + "/capture.pcap";
+    outcome.captured = lecture.captured;
+    outcome.ports = {default_port, default_port};
+    return outcome;
+}
 
 class Panel {
 public:
@@ -165,6 +181,8 @@ public:
 
     void run() {
         make_panes();
+        if (lecture_.wire && !lecture_.captured)
+            witness_ = std::make_unique<Witness>(lecture_.folder + "/witness", lecture_.folder + "/handed");
         start_server();
         if (lecture_.gdb) start_client();
         termios normal{};
@@ -186,6 +204,7 @@ public:
             if (typed_.empty()) draw();
         }
         end_all();
+        if (wire_terminal_ != -1) close(wire_terminal_);
         // By its number: whoever killed us may have removed the socket, too.
         if (tmux_pid_ > 0) kill(tmux_pid_, SIGTERM);
     }
@@ -208,12 +227,24 @@ private:
         pane_ = own != nullptr ? own : "";
         tmux_pid_ = number_of(tmux_({"display-message", "-p", "#{pid}"}));
         const unsigned height = size().ws_row;
-        const unsigned below = height >= 30 ? 9 : 7;
-        const std::string nothing = "exec tail -f /dev/null";
-        server_.pane = tmux_({"split-window", "-d", "-b", "-v", "-l", std::to_string(height - below - 1), "-t", pane_,
-                              "-c", plan_.root, "-P", "-F", "#{pane_id}", nothing});
-        client_.pane = tmux_({"split-window", "-d", "-h", "-l", "50%", "-t", server_.pane, "-c", plan_.root, "-P", "-F",
-                              "#{pane_id}", nothing});
+        const unsigned below = (height >= 30 ? 9 : 7) - (lecture_.wire && height >= 30 ? 1 : 0);
+        const unsigned above = height - below - 1;
+        const auto split = [&](const std::string& pane, const Words& how) {
+            Words words{"split-window", "-d", "-t", pane, "-c", plan_.root, "-P", "-F", "#{pane_id}"};
+            words.insert(words.end(), how.begin(), how.end());
+            words.emplace_back("exec tail -f /dev/null");
+            return tmux_(words);
+        };
+        server_.pane = split(pane_, {"-b", "-v", "-l", std::to_string(above)});
+        if (lecture_.wire) {
+            const std::string wire = split(server_.pane, {"-v", "-l", std::to_string((above - 1) * 3 / 7)});
+            name_pane(wire, lecture_.captured
+                                ? say("the wire", "오간 것")
+                                : say("what travels, as the calls tell it", "오간 것, 호출이 말하는 대로"));
+            const std::string tty = tmux_({"display-message", "-p", "-t", wire, "#{pane_tty}"});
+            wire_terminal_ = open(tty.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        }
+        client_.pane = split(server_.pane, {"-h", "-l", "50%"});
         name_pane(pane_, say("the kernel's view", "커널이 아는 것"));
         name_pane(client_.pane,
                   say("client: is started when the server listens", "클라이언트: 서버가 기다리기 시작하면 시작된다"));
@@ -243,6 +274,7 @@ private:
         } else {
             words.emplace_back("--step");
         }
+        if (witness_) words.insert(words.begin(), {plan_.build + "/scripts/lecture", "--witnessed", lecture_.folder});
         Words command{"respawn-pane", "-k", "-t", program.pane, "-c", plan_.root};
         if (input.empty()) {
             command.insert(command.end(), words.begin(), words.end());
@@ -331,7 +363,7 @@ private:
         wait_until(
             [&] {
                 look();
-                bool calm = true, busy = false;
+                bool calm = true, busy = witness_ && !witness_->is_quiet();
                 for (const Program* program : {&server_, &client_}) {
                     if (!program->runs()) continue;
                     calm = calm && program->follower.stands(lives);
@@ -382,8 +414,8 @@ private:
             case ctrl_d:
                 end_input();
                 break;
-            case escape:  // an arrow, perhaps
-                typed_.clear();
+            case escape:
+                scroll(take_sequence());
                 break;
             case erase:
             case backspace:
@@ -393,6 +425,7 @@ private:
                 break;
             case '\r':
             case '\n':
+                scrolled_ = 0;
                 if (line_.empty()) {
                     next();
                 } else {
@@ -415,8 +448,29 @@ private:
         if (move == Move::step_client) tmux_({"send-keys", "-t", client_.pane, "?"});
     }
 
+    /// What stands behind an escape, as of an arrow: "[A" (ECMA-48, section 5.4).
+    std::string take_sequence() {
+        std::size_t length = 0;
+        if (typed_.starts_with('[')) {
+            length = 1;
+            while (length < typed_.size() && (typed_[length] < '@' || typed_[length] > '~'))
+                ++length;
+            ++length;
+        }
+        const std::string sequence = typed_.substr(0, length);
+        typed_.erase(0, length);
+        return sequence;
+    }
+
+    void scroll(const std::string& key) {
+        const auto rows = static_cast<long>(page());
+        if (key == "[5~") scrolled_ += rows;  // Page Up
+        if (key == "[6~") scrolled_ -= rows;
+    }
+
     void next() {
         if (lecture_.gdb) return;
+        pressed_ = wall_clock();
         look();
         const Move move = choose(situation());
         in_a_row_ = move == last_ ? in_a_row_ + 1 : 1;
@@ -459,6 +513,7 @@ private:
     /// To the client, and to its pane, where it would stand if it had been typed there.
     void type_line(const std::string& line) {
         if (input_ == -1 || !client_.runs()) return;
+        pressed_ = wall_clock();
         const std::size_t length = client_.follower.size();
         show_in_client(line + "\n");
         const std::string bytes = line + "\n";
@@ -490,10 +545,56 @@ private:
 
     // ---- What is shown
 
-    static winsize size() {
+    static winsize size(int terminal = STDIN_FILENO) {
         winsize window{};
-        if (ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == -1 || window.ws_row == 0) window = {24, 80, 0, 0};
+        if (ioctl(terminal, TIOCGWINSZ, &window) == -1 || window.ws_row == 0) window = {24, 80, 0, 0};
         return window;
+    }
+
+    /// Rows of the diagram that are seen at once, below its head.
+    std::size_t page() const { return std::max<std::size_t>(size(wire_terminal_).ws_row, 2) - 1; }
+
+    /// The end of the diagram so far, as much as there is room for, or of what the last key has done, which is bold,
+    /// the beginning.
+    void draw_wire() {
+        if (wire_terminal_ == -1) return;
+        const winsize window = size(wire_terminal_);
+        const Outcome outcome = recorded(lecture_);
+        std::error_code none;
+        const auto packets = lecture_.captured ? std::filesystem::file_size(outcome.capture, none) : 0;
+        const std::tuple state{outcome.server_log.size(),
+                               outcome.client_log.size(),
+                               outcome.handed.size(),
+                               packets,
+                               window.ws_row,
+                               window.ws_col,
+                               scrolled_,
+                               pressed_};
+        if (std::exchange(wire_state_, state) == state) return;
+        std::vector<std::string> lines;
+        try {
+            const Diagram drawn = weave_run(lecture_.pair, outcome);
+            if (drawn.rows.empty()) return;
+            std::istringstream text(
+                TextDrawing(drawn, {.ascii = is_ascii_, .width = window.ws_col, .new_from = pressed_}).draw());
+            for (std::string line; std::getline(text, line);)
+                lines.push_back(line);
+        } catch (const std::runtime_error&) {  // the file of packets is just being written
+            wire_state_ = {};
+            return;
+        }
+        const auto is_new = [](const std::string& line) { return line.starts_with('\033'); };
+        const auto first_new = std::find_if(lines.begin(), lines.end(), is_new) - lines.begin();
+        const auto count = static_cast<long>(lines.size()), rows = static_cast<long>(page());
+        const long wanted = std::min(count, first_new + rows);
+        const long end = std::clamp(wanted - scrolled_, std::min(count, rows + 1), count);
+        scrolled_ = wanted - end;
+        const auto begin = std::max(1L, end - rows);
+        std::string picture = "\033[H\033[?7l" + lines.front() + "\033[K";
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+            picture += "\r\n" + lines[i] + "\033[K";
+        picture += "\033[J";
+        [[maybe_unused]] const ssize_t ignored = write(wire_terminal_, picture.data(), picture.size());
     }
 
     std::string next_move() const {
@@ -546,8 +647,8 @@ private:
             }
         }
         if (owners.empty() && ports_.empty()) return lines;
-        std::vector<std::pair<std::string, Row>> rows;
-        for (const Row& row : read_ss(output_of({"ss", "-Hane", "-t", "-u", "-x"}))) {
+        std::vector<std::pair<std::string, lecture::Row>> rows;
+        for (const lecture::Row& row : read_ss(output_of({"ss", "-Hane", "-t", "-u", "-x"}))) {
             const auto owner = owners.find(row.inode);
             if (owner != owners.end() && row.inode != 0) {
                 if (row.kind == "tcp" && !row.peer.ends_with(":*")) ports_.insert(row.local + " " + row.peer);
@@ -570,6 +671,7 @@ private:
     }
 
     void draw() {
+        draw_wire();
         const winsize window = size();
         const std::size_t width = window.ws_col, height = window.ws_row;
         std::vector<std::string> lines;
@@ -641,8 +743,15 @@ private:
     Tmux tmux_;
     Program server_, client_;
     std::string pane_, address_, line_, typed_, drawn_;
-    std::set<std::string> ports_;  ///< both ends of the connections that were seen
-    int input_ = -1;
+    std::set<std::string> ports_;       ///< both ends of the connections that were seen
+    std::unique_ptr<Witness> witness_;  ///< of what both send
+    int input_ = -1, wire_terminal_ = -1;
+    std::tuple<std::size_t, std::size_t, std::size_t, std::uintmax_t, unsigned short, unsigned short, long,
+               std::int64_t>
+        wire_state_ = {};  ///< what was drawn last
+    bool is_ascii_ = !terminal_knows_utf8();
+    long scrolled_ = 0;                    ///< up from its end, in rows
+    std::int64_t pressed_ = wall_clock();  ///< when the last key was
     pid_t tmux_pid_ = 0;
     bool line_typed_ = false, input_ended_ = false, done_ = false;
     Move last_ = Move::step_server;
@@ -716,18 +825,15 @@ void see_them_off(const Folder& folder, pid_t tmux_server) {
     }
 }
 
-void draw_wire(const Plan& plan, const std::string& pair, const Folder& folder, bool captured) {
-    Words words{plan.build + "/scripts/wire", pair,           "--server-log",
-                folder / "server.log",        "--client-log", folder / "client.log"};
-    if (captured) words.insert(words.end(), {"--capture", folder / "capture.pcap"});
-    const std::string diagram = output_of(words);
-    std::fwrite(diagram.data(), 1, diagram.size(), stdout);
-    if (diagram.empty()) throw std::runtime_error("nothing happened that could be drawn");
-    if (!captured && plan.chapter() != "unix")
-        fmt::print("Nothing could be captured here: the arrows are what the calls sent.\n");
+/// All of it, when it is over.
+void print_wire(const Lecture& lecture) {
+    const Diagram drawn = weave_run(lecture.pair, recorded(lecture));
+    if (drawn.rows.empty()) throw std::runtime_error("nothing happened that could be drawn");
+    const std::string text = TextDrawing(drawn, {.ascii = !terminal_knows_utf8(), .most_rows = 120}).draw();
+    std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-void hold(const Plan& plan, Lecture lecture, bool wire) {
+void hold(const Plan& plan, Lecture lecture) {
     if (isatty(STDIN_FILENO) == 0 || isatty(STDOUT_FILENO) == 0)
         throw std::runtime_error("needs a terminal: it is to be looked at");
     const Folder folder;
@@ -735,11 +841,12 @@ void hold(const Plan& plan, Lecture lecture, bool wire) {
     lecture.folder.pop_back();
     std::filesystem::create_directory(folder / "files");
     Child sniffer;
-    bool captured = false;
-    if (wire && plan.chapter() != "unix" && try_own_network().empty()) {
-        lecture.port = "7000";
+    std::string forbidden;
+    if (lecture.wire && plan.chapter() != "unix") forbidden = try_own_network();
+    if (lecture.wire && plan.chapter() != "unix" && forbidden.empty()) {
+        lecture.port = std::to_string(default_port);
         sniffer.start({plan.build + "/tcp/sniffer", "--pcap", folder / "capture.pcap"}, plan.root, folder, "sniffer");
-        captured =
+        lecture.captured =
             wait_until([&] { return sniffer.err().find("capturing on") != std::string::npos; }, Milliseconds(10'000));
     } else {
         lecture.port = lecture.gdb ? free_port() : "0";
@@ -755,7 +862,9 @@ void hold(const Plan& plan, Lecture lecture, bool wire) {
     catch_signals();
     Words panel{plan.build + "/scripts/lecture", "--panel",    lecture.folder,
                 std::to_string(getpid()),        lecture.port, lecture.pair};
-    if (lecture.gdb) panel.emplace_back("--gdb");
+    for (const auto& [option, wanted] :
+         {std::pair{"--gdb", lecture.gdb}, {"--wire", lecture.wire}, {"--captured", lecture.captured}})
+        if (wanted) panel.emplace_back(option);
     Words start{"-f",
                 folder / "tmux.conf",
                 "new-session",
@@ -780,13 +889,22 @@ void hold(const Plan& plan, Lecture lecture, bool wire) {
     if (interrupted_by != 0) throw Interrupted{interrupted_by};
     const std::string ending = contents_of(folder / "ending");
     std::fwrite(ending.data(), 1, ending.size(), stdout);
-    if (wire) draw_wire(plan, lecture.pair, folder, captured);
+    if (!lecture.wire) return;
+    print_wire(lecture);
+    if (!forbidden.empty())
+        fmt::print("No network of our own here, and so no segments: {}\nThe arrows are what the calls sent.\n",
+                   forbidden);
 }
 
 int panel(const Words& words, Plan plan) {
     Lecture lecture{.folder = words.at(0), .pair = words.at(3), .port = words.at(2)};
     lecture.owner = number_of(words.at(1));
-    lecture.gdb = words.size() > 4;
+    const auto has = [&](const char* option) {
+        return std::find(words.begin() + 4, words.end(), option) != words.end();
+    };
+    lecture.gdb = has("--gdb");
+    lecture.wire = has("--wire");
+    lecture.captured = has("--captured");
     catch_signals();
     std::signal(SIGPIPE, SIG_IGN);
     std::ofstream(lecture.folder + "/panel") << getpid();
@@ -795,27 +913,38 @@ int panel(const Words& words, Plan plan) {
     return 0;
 }
 
+/// Becomes a program of which the panel sees what it sends.
+int become_witnessed(const std::string& folder, char** program) {
+    be_witnessed((folder + "/witness").c_str());
+    execvp(*program, program);
+    std::fprintf(stderr, "%s: %s\n", *program, describe_error(errno).c_str());
+    return 127;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
     Plan plan{.root = root_folder(), .build = build_folder(argv[0])};
     if (argc > 5 && std::string_view(argv[1]) == "--panel") return panel(Words(argv + 2, argv + argc), plan);
 
-    bool wire = false, gdb = false;
+    if (argc > 3 && std::string_view(argv[1]) == "--witnessed") return become_witnessed(argv[2], argv + 3);
+
+    Lecture lecture;
     const Options options = parse_options(
         argc, argv,
         {.summary = "Runs a pair before an audience: both sides in --step, and what the kernel knows of their sockets.",
          .endpoint = Endpoint::none,
-         .more = {{"wire", nullptr, "at the end, draw what travelled", &wire},
-                  {"gdb", nullptr, "both under gdb, stopped at their first socket call", &gdb}},
+         .more = {{"wire", nullptr, "draw what travels, while it does", &lecture.wire},
+                  {"gdb", nullptr, "both under gdb, stopped at their first socket call", &lecture.gdb}},
          .arguments = {"PAIR"}});
     find_pair(options.arguments.front(), plan);
     if (!is_in_path("tmux")) {
-        by_hand(plan, gdb);
+        by_hand(plan, lecture.gdb);
         return 1;
     }
-    if (gdb && !is_in_path("gdb")) throw std::runtime_error("--gdb needs gdb; sh scripts/setup installs it");
-    hold(plan, {.folder = "", .pair = options.arguments.front(), .port = "", .owner = 0, .gdb = gdb}, wire);
+    if (lecture.gdb && !is_in_path("gdb")) throw std::runtime_error("--gdb needs gdb; sh scripts/setup installs it");
+    lecture.pair = options.arguments.front();
+    hold(plan, lecture);
 } catch (const Interrupted& interrupted) {
     std::signal(interrupted.signal, SIG_DFL);
     raise(interrupted.signal);

@@ -7,12 +7,9 @@
 #include "scripts/wire_page.hpp"
 #include "scripts/wire_run.hpp"
 #include "scripts/wire_text.hpp"
-#include "tcp/sniffer_pcap.hpp"
+#include "scripts/wire_weave.hpp"
 
 #include <cstdio>
-
-#include <langinfo.h>
-#include <locale.h>
 
 namespace {
 
@@ -32,37 +29,6 @@ Outcome run(Plan& plan, const std::string& pcap) {
     return Runner(plan).run(pcap);
 }
 
-/// The run's own events: what came when the server was already being ended is left out.
-Diagram weave_run(const std::string& pair, const std::string& server_log, const std::string& client_log,
-                  const std::string& capture, const Outcome& outcome) {
-    Diagram drawn;
-    drawn.pair = pair;
-    drawn.has_middle = outcome.ports.has_middle();
-    drawn.captured = !capture.empty();
-    const Events server = read_log(server_log, Side::server), client = read_log(client_log, Side::client);
-    std::vector<Events> sources{server, client};
-    if (drawn.captured) {
-        Traffic traffic(outcome.ports, outcome.lost_every);
-        Events packets;
-        sniffer::PcapReader file(capture);
-        while (std::optional<sniffer::Packet> packet = file.next()) {
-            packet->number = packets.size() + 1;
-            if (std::optional<Event> event = traffic.take(std::move(*packet))) packets.push_back(std::move(*event));
-        }
-        add_fates(packets, outcome.fates);
-        sources.insert(sources.begin(), std::move(packets));
-    } else {
-        sources.push_back(messages_of(server));
-        sources.push_back(messages_of(client));
-    }
-    if (outcome.stopped != 0) {
-        for (Events& source : sources)
-            std::erase_if(source, [&](const Event& event) { return event.time > outcome.stopped; });
-    }
-    drawn.events = weave(sources);
-    return drawn;
-}
-
 std::string read_file(const std::string& option, const std::string& path) {
     if (access(path.c_str(), R_OK) != 0)
         throw std::runtime_error(fmt::format("{} {}: {}", option, escaped(path), describe_error(errno)));
@@ -76,16 +42,8 @@ void write_file(const std::string& option, const std::string& path, const std::s
     if (!file) throw std::runtime_error(fmt::format("{} {}: {}", option, escaped(path), describe_error(errno)));
 }
 
-bool terminal_knows_utf8() {
-    setlocale(LC_CTYPE, "");
-    const bool utf8 = std::string(nl_langinfo(CODESET)) == "UTF-8";
-    setlocale(LC_CTYPE, "C");
-    return utf8;
-}
-
-void draw(Diagram& drawn, const Wishes& wishes) {
-    if (drawn.events.empty()) throw std::runtime_error("nothing happened that could be drawn");
-    drawn.rows = lay_out(drawn.events, wishes.all);
+void draw(const Diagram& drawn, const Wishes& wishes) {
+    if (drawn.rows.empty()) throw std::runtime_error("nothing happened that could be drawn");
     if (!wishes.svg.empty()) write_file("--svg", wishes.svg, draw_svg(drawn, wishes.all ? 0 : 600));
     if (!wishes.html.empty()) write_file("--html", wishes.html, draw_html(drawn, wishes.all ? 0 : 600));
     if (!wishes.json.empty()) write_file("--json", wishes.json, draw_json(drawn));
@@ -133,12 +91,13 @@ int main(int argc, char** argv) try {
     const std::string& pair = options.arguments.front();
 
     if (!wishes.server_log.empty() || !wishes.client_log.empty()) {
-        const std::string server_log = read_file("--server-log", wishes.server_log);
-        const std::string client_log = read_file("--client-log", wishes.client_log);
         Outcome recorded;
+        recorded.server_log = read_file("--server-log", wishes.server_log);
+        recorded.client_log = read_file("--client-log", wishes.client_log);
+        recorded.capture = wishes.capture;
+        recorded.captured = !wishes.capture.empty();
         recorded.ports = {default_port, default_port};
-        Diagram drawn = weave_run(pair, server_log, client_log, wishes.capture, recorded);
-        draw(drawn, wishes);
+        draw(weave_run(pair, recorded, wishes.all), wishes);
         return 0;
     }
     Plan plan{.root = root_folder(), .build = build_folder(argv[0])};
@@ -164,9 +123,9 @@ int main(int argc, char** argv) try {
     {
         const Folder folder;
         const std::string capture = wishes.pcap.empty() ? folder / "capture.pcap" : wishes.pcap;
-        const Outcome outcome = run(plan, capture);
-        drawn = weave_run(pair, outcome.server_log, outcome.client_log, outcome.captured ? capture : "", outcome);
-        drawn.notes = outcome.notes;
+        Outcome outcome = run(plan, capture);
+        outcome.capture = capture;
+        drawn = weave_run(pair, outcome, wishes.all);
     }
     draw(drawn, wishes);
 } catch (const Interrupted& interrupted) {

@@ -1,7 +1,8 @@
 #pragma once
 // What happened in a run, as one list in the order of one clock: the calls of both sides, from what the narrator wrote
 // (--trace-log), and what travelled between them, from what tcp/sniffer captured (--pcap). Both have the kernel's clock
-// of the day, in nanoseconds. Where nothing can be captured, messages are made of the calls that sent them.
+// of the day, in nanoseconds. Where nothing can be captured, messages are made of the calls that sent them, and what is
+// in them is what a witness saw (wire_witness.hpp).
 
 #include "common/errors.hpp"
 #include "common/narrator.hpp"
@@ -16,6 +17,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,6 +41,7 @@ struct Event {
     std::int64_t time = 0;     ///< nanoseconds since 1970
     Side side = Side::server;  ///< whose it is; who sent it
     Kind kind = Kind::call;
+    long process = 0;
     std::string who;    ///< "child 1", "thread 2"; "" of the process that began
     std::string place;  ///< "tcp/echo_server.cpp:49"
     std::string text;   ///< as logged: "accept(listener, nullptr, nullptr)", "= 4", "fd 4  ESTABLISHED -> CLOSE_WAIT"
@@ -98,6 +101,7 @@ inline Events read_log(std::string_view log, Side side) {
             continue;
         }
         event.side = side;
+        event.process = std::strtol(fields[1].c_str(), nullptr, 10);
         if (first_process.empty()) first_process = fields[1];
         if (fields[1] != first_process) {
             auto child = std::find(children.begin(), children.end(), fields[1]);
@@ -148,7 +152,7 @@ public:
         while (!bytes.empty()) {
             if (mode_ == Mode::head && !take_head(bytes, told)) break;
             if (mode_ == Mode::frames && !take_frames(bytes, told)) break;
-            if (mode_ != Mode::plain) continue;
+            if (mode_ != Mode::plain || bytes.empty()) continue;
             told.push_back(quoted(bytes));
             break;
         }
@@ -411,16 +415,110 @@ inline bool has_any(std::string_view text, std::initializer_list<std::string_vie
     return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return text.find(word) != text.npos; });
 }
 
+/// What one call was handed to send, as it was made.
+struct Handed {
+    std::int64_t time = 0;
+    long process = 0;
+    int descriptor = -1;
+    std::size_t length = 0;  ///< of all, of which the first are there
+    std::string bytes;
+    std::string beside = {};  ///< "1 descriptor", "credentials"
+
+    bool operator==(const Handed&) const = default;
+};
+
+/// As a line: its fields with tabs between, the bytes in hexadecimal.
+inline std::string line_of(const Handed& handed) {
+    std::string hex;
+    hex.reserve(2 * handed.bytes.size());
+    for (const char c : handed.bytes)
+        for (const unsigned half : {static_cast<unsigned char>(c) / 16U, static_cast<unsigned char>(c) % 16U})
+            hex += "0123456789abcdef"[half];
+    return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", handed.time, handed.process, handed.descriptor, handed.length,
+                       handed.beside, hex);
+}
+
+/// The lines that are whole. What is no such line is passed over.
+inline std::vector<Handed> read_handed(std::string_view lines) {
+    std::vector<Handed> all;
+    for (std::size_t newline; (newline = lines.find('\n')) != std::string_view::npos;
+         lines.remove_prefix(newline + 1)) {
+        std::vector<std::string_view> fields{lines.substr(0, newline)};
+        for (std::size_t tab; (tab = fields.back().find('\t')) != std::string_view::npos;) {
+            const std::string_view rest = fields.back().substr(tab + 1);
+            fields.back() = fields.back().substr(0, tab);
+            fields.push_back(rest);
+        }
+        if (fields.size() != 6 || fields[5].size() % 2 != 0) continue;
+        bool sound = true;
+        const auto number = [&](std::string_view text, auto& value, int base = 10) {
+            const auto [end, trouble] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+            sound = sound && trouble == std::errc{} && end == text.data() + text.size();
+        };
+        Handed handed;
+        number(fields[0], handed.time);
+        number(fields[1], handed.process);
+        number(fields[2], handed.descriptor);
+        number(fields[3], handed.length);
+        handed.beside = fields[4];
+        for (std::size_t at = 0; at < fields[5].size(); at += 2) {
+            unsigned char byte = 0;
+            number(fields[5].substr(at, 2), byte, 16);
+            handed.bytes += static_cast<char>(byte);
+        }
+        if (sound && handed.bytes.size() <= handed.length) all.push_back(std::move(handed));
+    }
+    return all;
+}
+
+/// Says what is in messages, of one side: of connections what Inside makes of their bytes.
+class Contents {
+public:
+    Contents(const std::vector<Handed>& handed, bool datagrams) : handed_(handed), datagrams_(datagrams) {}
+
+    /// Of a call that has sent so many bytes, and its result. Nothing if nobody has seen them.
+    std::vector<std::string> of(const Event& call, const Event& result, std::size_t count) {
+        const Handed* found = nullptr;
+        for (const Handed& one : handed_) {
+            const bool fits = one.process == call.process && one.length >= count;
+            if (fits && one.time >= call.time && one.time <= result.time) found = &one;
+        }
+        if (found == nullptr) return {};
+        const std::string_view bytes = std::string_view(found->bytes).substr(0, count);
+        std::vector<std::string> told;
+        if (datagrams_ || bytes.size() < count) {
+            if (!bytes.empty()) told.push_back(Inside::quoted(bytes));
+        } else {
+            told = connections_[{found->process, found->descriptor}].take(bytes);
+        }
+        if (!found->beside.empty()) told.push_back("with " + found->beside);
+        return told;
+    }
+
+    /// A descriptor that is closed may soon be another connection's: "fd 4  ESTABLISHED -> closed".
+    void take_state(const Event& state) {
+        if (!state.text.starts_with("fd ") || state.text.find("-> closed") == std::string::npos) return;
+        connections_.erase({state.process, std::atoi(state.text.c_str() + 3)});
+    }
+
+private:
+    const std::vector<Handed>& handed_;
+    bool datagrams_;
+    std::map<std::pair<long, int>, Inside> connections_;
+};
+
 /// The messages that one side's calls sent, where nothing could be captured, or nothing travels: each stands behind its
 /// call.
-inline Events messages_of(const Events& calls) {
+inline Events messages_of(const Events& calls, const std::vector<Handed>& handed = {}) {
     const bool datagrams = std::any_of(calls.begin(), calls.end(), [](const Event& event) {
         return event.text.find("new UDP socket") != std::string::npos ||
                event.text.find("datagram socket") != std::string::npos;
     });
     Events messages;
+    Contents contents(handed, datagrams);
     std::set<std::string> ended;  // who has shut down already: close() adds nothing to that
     for (auto call = calls.begin(); call != calls.end(); ++call) {
+        if (call->kind == Kind::state) contents.take_state(*call);
         if (call->kind != Kind::call) continue;
         const auto result = std::find_if(call, calls.end(), [&](const Event& other) {
             return other.kind == Kind::result && other.who == call->who;
@@ -437,6 +535,7 @@ inline Events messages_of(const Events& calls) {
         if (call->name == "send" || call->name == "sendto" || call->name == "sendmsg") {
             const std::string value = brief_result(result->text).substr(2);
             message.label = fmt::format("{} byte{}", value, value == "1" ? "" : "s");
+            message.details = contents.of(*call, *result, std::strtoul(value.c_str(), nullptr, 10));
         } else if (call->name == "connect" && !datagrams) {
             message.label = "connection";
             ended.erase(call->who);

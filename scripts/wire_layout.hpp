@@ -258,11 +258,12 @@ inline std::string cell_text(const Diagram& diagram, const Cell& cell, std::size
                most);
 }
 
-/// Milliseconds since the first event, in at most seven columns.
+/// Milliseconds since the first event, in at most six columns.
 inline std::string time_text(const Diagram& diagram, std::int64_t time) {
     const double milliseconds = static_cast<double>(time - diagram.rows.front().time) / 1e6;
-    const int digits = milliseconds < 999.9995 ? 3 : milliseconds < 9999.995 ? 2 : milliseconds < 99999.95 ? 1 : 0;
-    return fmt::format("{:7.{}f}", milliseconds, digits);
+    if (milliseconds >= 999'999.5) return fmt::format("{:5.0f}s", milliseconds / 1e3);  // of a lecture, perhaps
+    const int digits = milliseconds < 99.9995 ? 3 : milliseconds < 999.995 ? 2 : milliseconds < 9999.95 ? 1 : 0;
+    return fmt::format("{:6.{}f}", milliseconds, digits);
 }
 
 }  // namespace diagram

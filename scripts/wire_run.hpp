@@ -7,6 +7,7 @@
 
 #include "common/errors.hpp"
 #include "scripts/wire_events.hpp"
+#include "scripts/wire_witness.hpp"
 
 #include <chrono>
 #include <csignal>
@@ -16,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <sstream>
 
 #include <fcntl.h>
@@ -49,12 +51,14 @@ struct Plan {
     long loss = 0, delay = 0, chunk = 0;
     bool may_have_network = true;
 
-    std::string chapter() const { return server.front().substr(0, server.front().find('/')); }
+    /// What they speak: "tcp", "udp", "unix" or "websocket". A server of another chapter speaks it, too.
+    std::string chapter() const { return client.front().substr(0, client.front().find('/')); }
 };
 
 /// What came of it.
 struct Outcome {
-    std::string server_log, client_log, capture, fates;  ///< the contents; capture is a file's name
+    std::string server_log, client_log, handed, fates;  ///< the contents
+    std::string capture;                                ///< a file's name
     bool captured = false;
     Ports ports;
     long lost_every = 0;       ///< every Nth of TCP's packets was lost, counted from 1; 0: not known which
@@ -68,12 +72,6 @@ struct Interrupted {
 };
 
 inline volatile std::sig_atomic_t interrupted_by = 0;
-
-inline std::int64_t wall_clock() {
-    timespec time{};
-    clock_gettime(CLOCK_REALTIME, &time);
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 /// Looks again and again until the condition holds, less often after a while. False if the time is over.
 inline bool wait_until(const std::function<bool()>& condition, Milliseconds limit) {
@@ -124,8 +122,9 @@ public:
     Child& operator=(const Child&) = delete;
 
     /// name: of the files that take standard output and error, NAME.out and NAME.err. takes_input: or it has none.
+    /// witness: the path of the one that is to see what it sends.
     void start(const Words& words, const std::string& directory, const Folder& folder, const std::string& name,
-               bool takes_input = false) {
+               bool takes_input = false, const std::string& witness = "") {
         std::vector<char*> arguments;
         for (const std::string& word : words)
             arguments.push_back(const_cast<char*>(word.c_str()));
@@ -152,6 +151,7 @@ public:
             dup2(err, STDERR_FILENO);
             for (const int fd : {in, out, err})
                 if (fd > STDERR_FILENO) close(fd);
+            if (!witness.empty()) be_witnessed(witness.c_str());
             if (chdir(directory.c_str()) == 0) execv(arguments[0], arguments.data());
             const std::string complaint = fmt::format("{}: {}\n", words.front(), describe_error(errno));
             [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, complaint.data(), complaint.size());
@@ -395,6 +395,7 @@ public:
         }
         if (has_wire && !own_network_) outcome_.notes.emplace_back("The arrows are what the calls sent.");
         if (own_network_) start_sniffer();
+        if (!own_network_) witness_ = std::make_unique<Witness>(door(), folder_ / "handed");
         make_worse();
         start_server();
         if (wants_trouble_) start_trouble();
@@ -416,6 +417,7 @@ private:
     static constexpr const char* front_port = "7001";
 
     std::string program(const std::string& name) const { return plan_.build + "/" + name; }
+    std::string door() const { return folder_ / "witness"; }
 
     void start_sniffer() {
         outcome_.capture = folder_ / "capture.pcap";
@@ -511,7 +513,7 @@ private:
                 add_host(words);
             }
             words.insert(words.end(), {"--trace-log", folder_ / "server.log"});
-            server_.start(words, plan_.root, folder_, "server");
+            server_.start(words, plan_.root, folder_, "server", false, witness_ ? door() : "");
             address_ = wait_for_address(server_, plan_.server.front());
             wait_until([&] { return is_idle(server_, server_log_) || server_.has_ended(); }, at_most_to_settle);
         }
@@ -558,7 +560,7 @@ private:
             [&] {
                 const std::size_t logged = server_log_.size() + client_log_.size();
                 bool calm = std::exchange(seen, logged) == logged && is_idle(server_, server_log_) &&
-                            is_idle(client_, client_log_);
+                            is_idle(client_, client_log_) && (!witness_ || witness_->is_quiet());
 #ifdef __linux__
                 if (trouble_.was_started()) calm = calm && is_asleep(trouble_.pid());
                 const unsigned of = own_network_ ? 0 : outcome_.ports.server;
@@ -589,7 +591,7 @@ private:
             add_host(words);
         }
         words.insert(words.end(), {"--trace-log", folder_ / "client.log"});
-        client_.start(words, plan_.root, folder_, "client", true);
+        client_.start(words, plan_.root, folder_, "client", true, witness_ ? door() : "");
         // A line when the one before has been answered: as somebody types who waits.
         const auto patience = at_most_to_settle + Milliseconds(10 * plan_.delay);
         std::string_view input = plan_.input;
@@ -627,6 +629,7 @@ private:
             outcome_.notes.push_back("not all packets were captured: " + escaped(sniffer_.err()));
         outcome_.server_log = contents_of(folder_ / "server.log");
         outcome_.client_log = contents_of(folder_ / "client.log");
+        outcome_.handed = contents_of(folder_ / "handed");
     }
 
     void tell_errors(const std::string& side, const Child& child, bool with_status) {
@@ -643,6 +646,7 @@ private:
     Folder folder_;
     Outcome outcome_;
     LogWatch server_log_, client_log_;
+    std::unique_ptr<Witness> witness_;           // of those that follow
     Child sniffer_, server_, trouble_, client_;  // ended in the other order
     bool own_network_ = false, wants_trouble_ = false;
     long trouble_delay_ = 0;

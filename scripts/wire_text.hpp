@@ -1,19 +1,27 @@
 #pragma once
-// The diagram for a terminal: 100 columns, with lines of Unicode's or in ASCII.
+// The diagram for a terminal: in 100 columns, or as many as it has, with lines of Unicode's or in ASCII.
 
 #include "scripts/wire_layout.hpp"
+
+#include <limits>
 
 namespace diagram {
 
 struct TextStyle {
     bool ascii = false;
-    std::size_t most_rows = 0;  ///< more are left out in the middle; 0: none are
+    std::size_t most_rows = 0;                                         ///< more are left out in the middle; 0: none are
+    std::size_t width = 100;                                           ///< in columns, from 80
+    std::int64_t new_from = std::numeric_limits<std::int64_t>::max();  ///< rows of that time and later ones are bold
 };
 
 /// Draws rows into lines.
 class TextDrawing {
 public:
-    TextDrawing(const Diagram& diagram, const TextStyle& style) : diagram_(diagram), style_(style) {}
+    TextDrawing(const Diagram& diagram, const TextStyle& style)
+        : diagram_(diagram),
+          style_(style),
+          between_(std::clamp<std::size_t>(style.width / 3, 27, 37)),
+          column_((std::max<std::size_t>(style.width, 80) - between_ - 11) / 2) {}
 
     std::string draw() {
         head();
@@ -22,18 +30,16 @@ public:
         for (std::size_t i = 0; i < count; ++i) {
             if (!fold.hides(i, count)) draw(diagram_.rows[i]);
             if (fold.hides(i, count) && i == fold.first)
-                text_ += fmt::format("{:7} ... {} more rows (--all shows them)\n", "", count - fold.first - fold.last);
+                text_ += fmt::format("{:6} ... {} more rows (--all shows them)\n", "", count - fold.first - fold.last);
         }
         for (const std::string& note : diagram_.notes) {
-            for (const std::string& line : wrapped(plain(note), 100))
+            for (const std::string& line : wrapped(plain(note), style_.width))
                 text_ += line + "\n";
         }
         return std::move(text_);
     }
 
 private:
-    static constexpr std::size_t column = 28, between = 33;
-
     std::string plain(const std::string& text) const {
         if (!style_.ascii) return text;
         std::string ascii;
@@ -64,25 +70,25 @@ private:
 
     void put(const std::string& time, const std::string& left, const std::string& middle, const std::string& right,
              const bool* busy) {
-        std::string line = fmt::format("{:7} {} {}{}{} {}", time, padded(plain(left), column), line_of(busy[0]),
-                                       padded(middle, between), line_of(busy[1]), plain(right));
+        std::string line = fmt::format("{:6} {} {}{}{} {}", time, padded(plain(left), column_), line_of(busy[0]),
+                                       padded(middle, between_), line_of(busy[1]), plain(right));
         line.erase(line.find_last_not_of(' ') + 1);
-        text_ += line + "\n";
+        text_ += is_new_ ? "\033[1m" + line + "\033[0m\n" : line + "\n";
     }
 
     void head() {
         const std::string middle = diagram_.has_middle ? centred("trouble") : "";
-        std::string line = fmt::format("{:>7} {:28}  {:33}  {}", "ms", "server", middle, "client");
-        text_ += line + "\n";
+        text_ += fmt::format("{:>6} {}  {}  {}\n", "ms", padded("server", column_), padded(middle, between_), "client");
     }
 
-    static std::string centred(const std::string& text) {
+    std::string centred(const std::string& text) const {
         const std::size_t width = width_of(text);
-        return width >= between ? text : std::string((between - width) / 2, ' ') + text;
+        return width >= between_ ? text : std::string((between_ - width) / 2, ' ') + text;
     }
 
     void draw(const Row& row) {
         const std::string time = time_text(diagram_, row.time);
+        is_new_ = row.time >= style_.new_from;
         if (row.arrow != nothing) return draw_arrow(time, diagram_.events[static_cast<std::size_t>(row.arrow)], row);
         const bool busy[2] = {row.busy[0] || row.cell(Side::server).event != nothing,
                               row.busy[1] || row.cell(Side::client).event != nothing};
@@ -92,14 +98,17 @@ private:
             text_of(row.cell(Side::client)), shown);
     }
 
-    /// "fd 4 ESTABLISHED→CLOSE_WAIT": just fits.
+    /// "fd 4 ESTABLISHED→CLOSE_WAIT" just fits; "fd 4 →peer sends no more", where it does not.
     std::string text_of(const Cell& cell) const {
-        if (!is_state(cell)) return cell_text(diagram_, cell, column);
+        if (!is_state(cell)) return cell_text(diagram_, cell, column_);
         std::string text = state_text(diagram_.events[static_cast<std::size_t>(cell.event)].text);
-        if (const std::size_t arrow = text.find(" -> "); arrow != std::string::npos)
+        if (const std::size_t arrow = text.find(" -> "); arrow != std::string::npos) {
             text.replace(arrow, 4, style_.ascii ? "->" : "→");
+            const std::size_t before = text.find(' ', text.starts_with("fd ") ? 3 : 0) + 1;  // "fd 4 ", "(closed) "
+            if (width_of(text) > column_ && before < arrow) text.erase(before, arrow - before);
+        }
         const std::size_t used = width_of(text);
-        return std::string(used < column ? std::min<std::size_t>(2, column - used) : 0, ' ') + cut(text, column);
+        return std::string(used < column_ ? std::min<std::size_t>(2, column_ - used) : 0, ' ') + cut(text, column_);
     }
 
     bool is_state(const Cell& cell) const {
@@ -108,14 +117,14 @@ private:
 
     std::string idle_middle() const {
         if (!diagram_.has_middle) return "";
-        return std::string(between / 2, ' ') + line_of(false);
+        return std::string(between_ / 2, ' ') + line_of(false);
     }
 
     void draw_arrow(const std::string& time, const Event& event, const Row& row) {
         const bool to_server = event.side == Side::client;
         if (event.leg == Leg::whole) {
-            const std::string label = label_text(event.label, between - 3);
-            const std::size_t lines = between - width_of(label) - 3;
+            const std::string label = label_text(event.label, between_ - 3);
+            const std::size_t lines = between_ - width_of(label) - 3;
             const std::size_t before = lines / 2;
             std::string middle = dashes(before) + " " + label + " " + dashes(lines - before);
             middle = to_server ? head_of(event) + middle : middle + head_of(event);
@@ -124,20 +133,21 @@ private:
             draw_leg(time, event, to_server, row);
         }
         for (const std::string& detail : event.details) {
-            std::string text = cut(plain(detail), between - 2);
+            std::string text = cut(plain(detail), between_ - 2);
             if (event.leg == Leg::whole) text = centred(text);
-            if (event.leg == Leg::of_client) text.insert(0, between - std::min(between, width_of(text)), ' ');
+            if (event.leg == Leg::of_client) text.insert(0, between_ - std::min(between_, width_of(text)), ' ');
             put("", "", text, "", row.busy);
         }
     }
 
     /// A long one loses the words that can be spared: "PSH,ACK 65537+65483 ack 1" for "PSH,ACK seq 65537 len 65483 ack
-    /// 1".
+    /// 1", and its window.
     std::string label_text(std::string label, std::size_t most) const {
         const std::size_t seq = label.find(" seq "), length = label.find(" len ");
         if (width_of(label) > most && seq != std::string::npos && length != std::string::npos)
             label.replace(length, 5, "+").replace(seq, 5, " ");
         if (width_of(label) > most && label.starts_with("PSH,")) label.erase(0, 4);
+        if (width_of(label) > most) label.erase(std::min(label.find(" win "), label.size()));
         return cut(plain(label), most);
     }
 
@@ -148,18 +158,20 @@ private:
 
     /// Between one side and the middle: what it is above, and the arrow below.
     void draw_leg(const std::string& time, const Event& event, bool to_server, const Row& row) {
-        const std::string label = label_text(event.label, between);
-        const std::size_t left = between / 2, right = between - left - 1;  // of the middle's own column
+        const std::string label = label_text(event.label, between_);
+        const std::size_t left = between_ / 2, right = between_ - left - 1;  // of the middle's own column
         const std::string head = head_of(event);
         const bool of_client = event.leg == Leg::of_client;
         const std::string lines = dashes(of_client ? right : left);
         const std::string arrow = std::string(of_client ? left : 0, ' ') + (to_server ? head + lines : lines + head);
-        put(time, "", std::string(of_client ? between - width_of(label) : 0, ' ') + label, "", row.busy);
+        put(time, "", std::string(of_client ? between_ - width_of(label) : 0, ' ') + label, "", row.busy);
         put("", "", arrow, "", row.busy);
     }
 
     const Diagram& diagram_;
     TextStyle style_;
+    std::size_t between_, column_;  // in columns, of what stands between the sides, and of each of them
+    bool is_new_ = false;
     std::string text_;
 };
 

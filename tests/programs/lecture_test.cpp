@@ -1,5 +1,6 @@
 // scripts/lecture: each pair is held to its end, by the one key, in a real terminal and a real tmux.
 
+#include "scripts/wire_layout.hpp"
 #include "tests/catch.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/parallel.hpp"
@@ -14,7 +15,10 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
+#include <set>
+#include <sstream>
 #include <unistd.h>
 
 namespace {
@@ -40,15 +44,24 @@ std::vector<std::string> processes_of(const std::string& folder) {
     return found;
 }
 
+/// Where nobody may make a network: a user namespace that has used up its number of them (user_namespaces(7)).
+const Process::Command without_networks{"unshare", "-Ur", "sh", "-c",
+                                        R"(echo 0 >/proc/sys/user/max_net_namespaces && exec "$0" "$@")"};
+
 /// A lecture in a terminal of this size.
 class Lecture {
 public:
-    Lecture(const Process::Command& arguments, unsigned columns, unsigned rows)
-        : process_(command(arguments, columns, rows),
+    /// before: a command that runs the one that follows it.
+    Lecture(const Process::Command& arguments, unsigned columns, unsigned rows, const Process::Command& before = {})
+        : has_wire_(std::find(arguments.begin(), arguments.end(), "--wire") != arguments.end()),
+          process_(command(arguments, columns, rows, before),
                    {.environment = {"TMPDIR=" + folder_.path(), "LC_ALL=C.UTF-8", "TERM=xterm"},
                     .terminal = Terminal::all}) {}
 
-    /// What a pane shows: 0 is the server's, 1 the client's, 2 the one below.
+    /// The number of the pane with the kernel's view. That of the wire is above it, if there is one: 2.
+    int panel() const { return has_wire_ ? 3 : 2; }
+
+    /// What a pane shows: 0 is the server's, 1 the client's.
     std::string screen(int pane) const { return tmux({"capture-pane", "-p", "-J", "-t", ":." + std::to_string(pane)}); }
 
     void wait_for(int pane, const std::string& text) {
@@ -59,16 +72,16 @@ public:
     }
 
     void press(const std::string& key, int times = 1) const {
-        tmux({"send-keys", "-t", ":.2", "-N", std::to_string(times), key});
+        tmux({"send-keys", "-t", fmt::format(":.{}", panel()), "-N", std::to_string(times), key});
     }
 
     /// Presses the key until the lecture is over. Returns the line that it ends with.
     std::string press_to_the_end() {
-        wait_for(2, "Enter: server: ");
+        wait_for(panel(), "Enter: ");
         const auto began = std::chrono::steady_clock::now();
         while (process_.is_running()) {
             if (std::chrono::steady_clock::now() - began > 3 * patience)
-                throw Unexpected("no end:\n" + screen(0) + screen(1) + screen(2));
+                throw Unexpected("no end:\n" + screen(0) + screen(1) + screen(panel()));
             process_.type("\r\r\r\r");  // those that come too early wait
             try {
                 process_.wait(Milliseconds(250));
@@ -103,14 +116,17 @@ public:
     }
 
 private:
-    static Process::Command command(const Process::Command& arguments, unsigned columns, unsigned rows) {
-        Process::Command all{"sh", "-c", fmt::format("stty cols {} rows {}; exec \"$0\" \"$@\"", columns, rows),
-                             script};
+    static Process::Command command(const Process::Command& arguments, unsigned columns, unsigned rows,
+                                    const Process::Command& before) {
+        Process::Command all{"sh", "-c", fmt::format("stty cols {} rows {}; exec \"$0\" \"$@\"", columns, rows)};
+        all.insert(all.end(), before.begin(), before.end());
+        all.push_back(script);
         all.insert(all.end(), arguments.begin(), arguments.end());
         return all;
     }
 
     TempDir folder_;
+    bool has_wire_;
     Process process_;
 };
 
@@ -193,22 +209,58 @@ TEST_CASE("lecture: what it shows, on a projector and on a large screen", "[prog
     lecture.must_leave_nothing();
 }
 
-TEST_CASE("lecture: the diagram at the end", "[programs][lecture]") {
+TEST_CASE("lecture: the diagram grows while it is stepped", "[programs][lecture]") {
     if (!has_tool("tmux")) return;
-    const std::string pair = GENERATE("tcp/echo", "unix/echo");
-    INFO(pair);
-    Lecture lecture({pair, "--wire"}, 120, 36);
+    const auto [pair, columns, rows] = GENERATE(std::tuple{"tcp/echo", 120U, 36U}, std::tuple{"tcp/echo", 80U, 24U},
+                                                std::tuple{"unix/echo", 120U, 36U}, std::tuple{"forbidden", 120U, 36U});
+    INFO(pair << " in " << columns << " columns");
+    const bool is_forbidden = std::string(pair) == "forbidden";
+    if (is_forbidden && Process({"unshare", "-Ur", "true"}).wait() != Ending{0, 0})
+        return skip("user namespaces are not allowed here");
+    Lecture lecture({is_forbidden ? "tcp/echo" : pair, "--wire"}, columns, rows,
+                    is_forbidden ? without_networks : Process::Command{});
+    const auto step_to = [&](const std::string& what) {
+        for (int pressed = 0; pressed < 60; ++pressed) {
+            const std::string before = lecture.screen(lecture.panel());
+            if (before.find("Enter: " + what) != std::string::npos) return;
+            lecture.press("Enter");
+            wait_until([&] { return lecture.screen(lecture.panel()) != before; }, "the next step");
+        }
+        throw Unexpected("never came to " + what);
+    };
+    constexpr int wire = 2;
+    lecture.wait_for(lecture.panel(), "step 1, Enter: server: ");
+    const std::string names = lecture.tmux({"list-panes", "-F", "#{@name}"});
+    const bool captured = names.find("\nthe wire\n") != std::string::npos;
+    if (!captured) CHECK_THAT(names, ContainsSubstring("\nwhat travels, as the calls tell it\n"));
+    if (std::string(pair) != "tcp/echo") CHECK_FALSE(captured);
+    const std::string connection = captured ? "SYN seq 0" : "connection";
+    step_to("client: connect");
+    lecture.wait_for(wire, "accept\\(");
+    CHECK(lecture.screen(wire).find(connection) == std::string::npos);  // nothing was sent yet
+    lecture.press("Enter");
+    lecture.wait_for(wire, connection);
+    step_to("type \"hello\"");
+    CHECK(lecture.screen(wire).find("hello") == std::string::npos);
+    step_to("client: send");
+    lecture.press("Enter");
+    lecture.wait_for(wire, captured ? "PSH,ACK.* seq 1 len 6|PSH,ACK 1\\+6" : "6 bytes");
+    lecture.wait_for(wire, "\"hello\\\\n\"");
+    for (const std::string& line : lines_of(lecture.screen(wire)))
+        CHECK(diagram::width_of(line) <= columns);
+    // Back to where it began, and on again.
+    lecture.press("PageUp", 20);
+    lecture.wait_for(wire, "socket\\(");
     const std::string end = lecture.press_to_the_end();
     CHECK_THAT(end, ContainsSubstring("server") && ContainsSubstring("client"));
     CHECK_THAT(end, ContainsSubstring("accept(listener"));
-    CHECK_THAT(end, ContainsSubstring(" = 6"));  // "hello\n"
-    const bool captured = end.find("Nothing could be captured") == std::string::npos;
-    if (pair == "tcp/echo" && captured) {
-        // SYN is sent by connect(), not before Enter was pressed.
-        const size_t syn = end.find("SYN seq 0"), call = end.find("connect(connection");
-        REQUIRE(syn != std::string::npos);
-        CHECK(call < syn);
-    }
+    CHECK_THAT(end, ContainsSubstring("\"hello\\n\""));
+    CHECK((end.find("No network of our own here") != std::string::npos) ==
+          (!captured && std::string(pair) != "unix/echo"));
+    // SYN is sent by connect(), not before Enter was pressed.
+    const size_t sent = end.find(connection, end.find("steps;")), call = end.find("connect(connection");
+    REQUIRE(sent != std::string::npos);
+    CHECK(call < sent);
     lecture.must_leave_nothing();
 }
 
@@ -284,34 +336,100 @@ TEST_CASE("editors: what their files name is there", "[programs][lecture]") {
     using Json = nlohmann::json;
     for (const char* name : {"extensions", "launch", "settings", "tasks"})
         CHECK(Json::parse(read_file(fmt::format(".vscode/{}.json", name))).is_object());
-    const Json launch = Json::parse(read_file(".vscode/launch.json"));
-    const Json tasks = Json::parse(read_file(".vscode/tasks.json"));
-    std::vector<std::string> known, labels;
-    for (const Json& task : tasks["tasks"])
-        labels.push_back(task["label"]);
-    const auto has = [](const std::vector<std::string>& all, const std::string& one) {
-        return std::find(all.begin(), all.end(), one) != all.end();
-    };
-    const std::string folder = "${workspaceFolder}/build/";
-    for (const Json& one : launch["configurations"]) {
-        known.push_back(one["name"]);
-        INFO(known.back());
-        CHECK(has(labels, one["preLaunchTask"]));
-        const std::string path = one["program"];
-        REQUIRE(path.starts_with(folder));
-        if (path.find('$', 1) == std::string::npos)
-            CHECK(access(program(path.substr(folder.size())).c_str(), X_OK) == 0);
+    std::set<std::string> labels;
+    for (const Json& task : Json::parse(read_file(".vscode/tasks.json"))["tasks"]) {
+        CHECK(labels.insert(task["label"]).second);
+        std::istringstream words{std::string(task["command"])};
+        std::string first, second;
+        words >> first >> second;
+        INFO(first << ' ' << second);
+        CHECK((first == "make" || access(first.c_str(), X_OK) == 0));
+        if (first == "make" && second.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos)
+            CHECK(Process({"make", "-n", second.empty() ? "programs" : second}).wait() == Ending{0, 0});
     }
-    CHECK(launch["compounds"].size() == 4);  // a pair of each chapter
-    for (const Json& one : launch["compounds"]) {
-        CHECK(has(labels, one["preLaunchTask"]));
-        CHECK(one["configurations"].size() == 2);
-        for (const std::string name : one["configurations"])
-            CHECK(has(known, name));
-    }
+    for (const Json& task : Json::parse(read_file(".vscode/tasks.json"))["tasks"])
+        if (task.contains("dependsOn")) CHECK(labels.count(task["dependsOn"]) == 1);
     const Json container = Json::parse(read_file(".devcontainer/devcontainer.json"));
     CHECK(access((".devcontainer/" + std::string(container["build"]["dockerfile"])).c_str(), R_OK) == 0);
     CHECK(container["onCreateCommand"] == "sh scripts/setup --dev && make");
+    CHECK(container["customizations"]["vscode"]["extensions"] ==
+          Json::parse(read_file(".vscode/extensions.json"))["recommendations"]);
+}
+
+TEST_CASE("editors: every pair of the tree can be launched", "[programs][lecture]") {
+    using Json = nlohmann::json;
+    const std::string text = read_file(".vscode/launch.json");
+    INFO("run: scripts/launches >.vscode/launch.json");
+    CHECK(text == run({"scripts/launches"}));
+    const Json launch = Json::parse(text), tasks = Json::parse(read_file(".vscode/tasks.json"));
+    std::set<std::string> labels, wanted;
+    for (const Json& task : tasks["tasks"])
+        labels.insert(task["label"]);
+    std::map<std::string, std::string> programs;  // by the name of their configuration
+    const std::string folder = "${workspaceFolder}/build/";
+    for (const Json& one : launch["configurations"]) {
+        const std::string name = one["name"], path = one["program"];
+        INFO(name);
+        REQUIRE(path.starts_with(folder));
+        CHECK(programs.emplace(name, path.substr(folder.size())).second);
+        for (const Json& argument : one["args"])
+            CHECK(std::string(argument).find('{') == std::string(argument).find("{workspaceFolder}"));
+        if (one.contains("preLaunchTask")) CHECK(labels.count(one["preLaunchTask"]) == 1);
+        if (path.find('$', 1) != std::string::npos) continue;  // of the file that is open
+        const std::string binary = read_file(program(programs[name]));
+        CHECK(binary.find(std::string("\0socket\0", 8)) != std::string::npos);  // a symbol where gdb can stop it
+    }
+    for (const Json& one : launch["compounds"]) {
+        const std::string name = one["name"], server = one["configurations"][0], client = one["configurations"][1];
+        CHECK(labels.count(one["preLaunchTask"]) == 1);
+        CHECK(one["configurations"].size() == 2);
+        CHECK(wanted.insert(fmt::format("{} {} {}", name, programs[server], programs[client])).second);
+    }
+    const std::vector<Found> pairs = all_pairs();
+    CHECK(wanted.size() == pairs.size());
+    for (const Found& pair : pairs) {
+        const auto first = [](const std::string& words) { return words.substr(0, words.find(' ')); };
+        CHECK(wanted.count(
+                  fmt::format("{}: server and client {} {}", pair.name, first(pair.server), first(pair.client))) == 1);
+    }
+}
+
+TEST_CASE("editors: gdb does what launch.json tells it, and both stop at their first socket call",
+          "[programs][lecture]") {
+    if (!has_tool("gdb")) return;
+    using Json = nlohmann::json;
+    std::vector<Task> tasks;
+    const Json launch = Json::parse(read_file(".vscode/launch.json"));
+    for (const Json& one : launch["configurations"]) {
+        const std::string name = one["name"], path = one["program"];
+        if (name.find("/echo: ") == std::string::npos) continue;  // one of each chapter: all are told the same
+        for (const Json& other : launch["configurations"])
+            CHECK(other["setupCommands"] == one["setupCommands"]);
+        tasks.push_back({name, [one, path] {
+                             const std::string file = path.substr(std::string("${workspaceFolder}/build/").size());
+                             // As the editor's adapter speaks with gdb, by its machine interface.
+                             Process gdb({"gdb", "--interpreter=mi", "-nx", "-q", program(file)},
+                                         {.environment = {"DEBUGINFOD_URLS="}});
+                             gdb.expect(Stream::out, "(gdb)");
+                             int number = 0;
+                             const auto tell = [&](const std::string& command, const std::string& answer) {
+                                 gdb.feed(fmt::format("{}{}\n", ++number, command));
+                                 gdb.expect(Stream::out, fmt::format("{}^{}", number, answer));
+                             };
+                             for (const Json& setup : one["setupCommands"])
+                                 tell(fmt::format("-interpreter-exec console \"{}\"", std::string(setup["text"])),
+                                      "done");
+                             tell("-exec-run", "running");
+                             gdb.expect(Stream::out, "*stopped,reason=\"breakpoint-hit\",disp=\"del\"");
+                             tell("-stack-list-frames", "done");
+                             gdb.expect(Stream::out, "level=\"1\"");
+                             gdb.expect(Stream::out, fmt::format("file=\"{}.cpp\"", file));
+                             tell("-gdb-exit", "exit");
+                             gdb.expect_exit(0);
+                         }});
+    }
+    CHECK(tasks.size() == 8);
+    CHECK(run_in_parallel(tasks) == "");
 }
 
 TEST_CASE("editors: clangd knows how every source is compiled", "[programs][lecture]") {

@@ -96,7 +96,7 @@ public:
     Replay(const Block& block, const Place& place)
         : block_(block),
           place_(place),
-          expected_(normalized(shown_to_us(block), 0, block.any_numbers, block.any_order)),
+          expected_(normalized(shown_to_us(block), 0, block.any_numbers, block.any_order, block.as_diagram)),
           process_(command(block, place), {.environment = {"XDG_RUNTIME_DIR=" + place.directory.path(), "NO_COLOR=1",
                                                            "LC_CTYPE=C.UTF-8", "TERM=dumb"},
                                            .terminal = Terminal::all}) {}
@@ -223,7 +223,8 @@ private:
         };
         replace(place_.directory.path() + "/tmp/", "/tmp/");
         replace(program(""), "build/");
-        return normalized(lines, place_.port == lesson_port ? 0 : place_.port, block_.any_numbers, block_.any_order);
+        return normalized(lines, place_.port == lesson_port ? 0 : place_.port, block_.any_numbers, block_.any_order,
+                          block_.as_diagram);
     }
 
     static Process::Command command(const Block& block, const Place& place) {

@@ -20,7 +20,8 @@ std::string trimmed(const std::string& text) {
 std::optional<Block> read_marker(const std::string& line) {
     static const std::regex marker(
         "<!-- replay (\\S+) (server|command|client)"
-        "((, own network|, any numbers|, any order|, some lines|, own name|, as root|, without sanitizers|"
+        "((, own network|, any numbers|, any order|, some lines|, as a diagram|, own name|, as root|, without "
+        "sanitizers|"
         ", beside [^,:>]+|, after \\w+|, with [^ ,:]+|, needs [\\w-]+)*)"
         "(: *(.*?))? -->");
     std::smatch match;
@@ -46,6 +47,7 @@ std::optional<Block> read_marker(const std::string& line) {
     block.as_root = ways.find("as root") != std::string::npos;
     block.any_numbers = ways.find("any numbers") != std::string::npos;
     block.any_order = ways.find("any order") != std::string::npos;
+    block.as_diagram = ways.find("as a diagram") != std::string::npos;
     block.without_sanitizers = ways.find("without sanitizers") != std::string::npos;
     std::string typed = match[6];
     if (typed.size() >= 2 && typed.substr(typed.size() - 2) == "^D") {
@@ -114,12 +116,13 @@ std::string without_numbers(const std::string& line) {
 }
 
 /// Takes a line "    fd 3  ..." into the states of its descriptor, without the counts of bytes and of a queue.
-void take_state(std::map<std::string, std::vector<std::string>>& states, const std::string& line) {
+void take_state(std::map<std::string, std::vector<std::string>>& states, const std::string& line,
+                const std::string& whose = "") {
     static const std::regex counts("  (unread|unacknowledged|queue) .*$"), told("\\s+(fd \\d+)  (.*?)");
     static const std::regex change("(?:.*?) -> (.*)"), connection("(.*), the connection: (\\w+)");
     std::smatch match;
     if (!std::regex_match(line, match, told)) return;
-    std::vector<std::string>& own = states[match[1]];
+    std::vector<std::string>& own = states[whose + match[1].str()];
     std::string state = std::regex_replace(match[2].str(), counts, "");
     // "A <-> B" has an arrow of its own: only the first words are the change of state.
     const std::string words = state.substr(0, state.find("  "));
@@ -139,6 +142,81 @@ void take_state(std::map<std::string, std::vector<std::string>>& states, const s
     } else {
         add(state);
     }
+}
+
+/// Takes what a line of scripts/wire has in the column of a side, "  accept = 4" for instance: into the states of that
+/// side's descriptors, or its calls. open: those that have not come back.
+void take_cell(Transcript& transcript, const std::string& side, const std::string& text,
+               std::vector<std::string>& calls, std::vector<std::string>& open) {
+    static const std::regex state("(fd \\d+|\\(closed\\)) (.*)"), change("(.*)(?:→|->)(.*)"), fresh("new: (.*)");
+    static const std::regex call("((?:child|thread) \\d+: *)?([a-z_0-9]+)\\((?:.*\\)|.*\\.\\.)(?: (= .*))?");
+    static const std::regex result("((?:child|thread) \\d+: *)?([a-z_0-9]+) (= .*)");
+    const auto name_in = [](const std::smatch& match) {
+        return match[1].matched ? trimmed(match[1]) + " " + match[2].str() : match[2].str();
+    };
+    std::smatch match;
+    if (std::regex_match(text, match, state)) {
+        std::string told = std::regex_replace(match[2].str(), change, "$1 -> $2");
+        told = std::regex_replace(told, fresh, "new socket: $1");
+        take_state(transcript.states, fmt::format("  {}  {}", match[1].str(), told), side + "'s ");
+    } else if (std::regex_match(text, match, call)) {
+        const std::string name = name_in(match);
+        if (match[3].matched) calls.push_back(name + " " + match[3].str());
+        if (!match[3].matched) open.push_back(name);
+    } else if (std::regex_match(text, match, result)) {
+        const std::string name = name_in(match);
+        const auto begun = std::find(open.begin(), open.end(), name);
+        if (begun != open.end()) open.erase(begun);
+        calls.push_back(name + " " + match[3].str());
+    } else if (!text.empty()) {
+        calls.push_back(text);
+    }
+}
+
+/// What travels, in the middle of a line of scripts/wire: "client> SYN seq 0". Nothing of what depends on when the
+/// kernel has time for it, or on its settings.
+std::string arrow_of(const std::string& middle) {
+    static const std::regex lines("(─|│|┃)"), window(" win \\d+");
+    const auto has = [&](const char* head) { return middle.find(head) != std::string::npos; };
+    const bool is_arrow = has("─");
+    std::string text = trimmed(std::regex_replace(std::regex_replace(middle, lines, ""), window, ""));
+    if (!is_arrow) return text;
+    const bool to_server = text.rfind('<', 0) == 0 || text.rfind("×", 0) == 0;
+    for (const std::string head : {"<", ">", "×"})
+        for (size_t at; (at = text.find(head)) != std::string::npos;)
+            text.erase(at, head.size());
+    text = trimmed(text);
+    if (text.rfind("ACK ", 0) == 0 && text.find(" len ") == std::string::npos) return "";
+    return (to_server ? "client> " : "server> ") + text;
+}
+
+/// A diagram of scripts/wire, apart: each side's calls in their order, and what travelled.
+Transcript normalized_diagram(const std::vector<std::string>& lines) {
+    Transcript transcript;
+    std::vector<std::string> calls[2], open[2], arrows;
+    constexpr size_t time = 7;
+    constexpr const char* sides[] = {"server", "client"};
+    static const std::regex bars("(.*?)(?:┃|│)(.*)(?:┃|│)(.*)");
+    for (const std::string& line : lines) {
+        std::smatch match;
+        if (!std::regex_match(line, match, bars)) {
+            transcript.lines.push_back(trimmed(line));
+            continue;
+        }
+        const std::string cells[] = {trimmed(match[1].str().substr(std::min<size_t>(time, match[1].length()))),
+                                     trimmed(match[3])};
+        for (const size_t side : {0U, 1U})
+            take_cell(transcript, sides[side], cells[side], calls[side], open[side]);
+        if (const std::string arrow = arrow_of(match[2]); !arrow.empty()) arrows.push_back(arrow);
+    }
+    for (const size_t side : {0U, 1U}) {
+        for (const std::string& call : open[side])
+            calls[side].push_back(call + "(");
+        for (const std::string& call : calls[side])
+            transcript.lines.push_back(fmt::format("{}: {}", sides[side], call));
+    }
+    transcript.lines.insert(transcript.lines.end(), arrows.begin(), arrows.end());
+    return transcript;
 }
 
 /// The lines of both in order, those that only one has with its sign: a longest common subsequence.
@@ -242,7 +320,9 @@ Lesson read_lesson(const std::string& file, std::string_view markdown) {
     return lesson;
 }
 
-Transcript normalized(const std::vector<std::string>& lines, int port, bool any_numbers, bool any_order) {
+Transcript normalized(const std::vector<std::string>& lines, int port, bool any_numbers, bool any_order,
+                      bool as_diagram) {
+    if (as_diagram) return normalized_diagram(lines);
     Transcript transcript;
     static const std::regex bar(".*\\bN #+");
     static const std::regex state("\\s+(fd \\d+  |\\(closed\\)  ).*");

@@ -17,6 +17,8 @@
 //                                                      so how often a line like the one before it comes, and which bars
 //                                                      a histogram has
 //     , any order                                      the lines may come in any order: those of several processes
+//     , as a diagram                                   it is one of scripts/wire, of which no two are woven alike: each
+//                                                      side's calls and states have to be the same, and what travelled
 //     , some lines                                     others may stand between those that are shown, and ... is none;
 //                                                      at the end of a line it is anything
 //     , after SCENE                                    tests/support/lessons/SCENE.sh is run first: what it starts runs
@@ -53,6 +55,7 @@ struct Block {
     bool own_network = false;
     bool any_numbers = false;
     bool any_order = false;
+    bool as_diagram = false;
     bool some_lines = false;
     bool own_name = false;
     bool as_root = false;
@@ -82,9 +85,11 @@ struct Transcript {
     bool operator==(const Transcript&) const = default;
 };
 
-/// port: where the server listened, which lessons call 7000; 0: nowhere. any_numbers, any_order: see above.
+/// port: where the server listened, which lessons call 7000; 0: nowhere. any_numbers, any_order: see above. as_diagram:
+/// of each call its name and result, and of what travelled what is on the arrows and below them, without windows and
+/// the ACKs that say nothing else.
 Transcript normalized(const std::vector<std::string>& lines, int port = 0, bool any_numbers = false,
-                      bool any_order = false);
+                      bool any_order = false, bool as_diagram = false);
 
 /// What is typed at the prompts of a block, in order: {"(gdb) ", "break recv"}.
 std::vector<std::pair<std::string, std::string>> typed_at_prompts(const Block& block);

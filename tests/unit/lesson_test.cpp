@@ -232,3 +232,65 @@ TEST_CASE("lesson: what differs is shown, from both", "[unit][lesson]") {
     CHECK(difference(normalized({"a", "b"}), normalized({"b", "a"})) != "");
     CHECK(difference(normalized({}), normalized({"    fd 3  CLOSED"})) == "  the states of fd 3:\n  + CLOSED\n");
 }
+
+TEST_CASE("lesson: a diagram is compared column by column", "[unit][lesson]") {
+    const Lines lesson{
+        "    ms server                                                           client",
+        " 0.206 accept(listener, ..)         ┃                                 │",
+        " 2.535                              ┃                                 ┃ connect(connection, ..)",
+        " 2.573                              ┃<───── SYN seq 0 win 65495 ──────┃",
+        " 2.586                              ┃ SYN,ACK seq 0 ack 1 win 65483 ─>┃",
+        " 2.597                              ┃<─────── ACK seq 1 ack 1 ────────┃",
+        " 2.605                              ┃                                 ┃   connect = 0",
+        "                                    ┃                                 │   fd 3 CLOSED→ESTABLISHED",
+        " 2.840   accept = 4                 ┃                                 │",
+        "         fd 4 new: ESTABLISHED      │                                 │",
+        " 3.000 child 1: recv(connection, .. ┃                                 │",
+        "19.708                              ┃<── PSH,ACK seq 1 len 6 ack 1 ───┃",
+        "                                    ┃            \"hello\\n\"            ┃",
+        "19.870 child 1:   recv = 6          ┃                                 ┃",
+        "20.000 recv(connection, ..)         ┃                                 ┃",
+    };
+    const Transcript told = normalized(lesson, 0, false, false, true);
+    CHECK(told.lines == Lines{"ms server                                                           client",
+                              "server: accept = 4", "server: child 1: recv = 6", "server: recv(", "client: connect = 0",
+                              "client> SYN seq 0", "server> SYN,ACK seq 0 ack 1", "client> PSH,ACK seq 1 len 6 ack 1",
+                              "\"hello\\n\""});
+    CHECK(told.states.at("server's fd 4") == Lines{"new socket: ESTABLISHED"});
+    CHECK(told.states.at("client's fd 3") == Lines{"ESTABLISHED"});
+
+    // Other times, another order of what nobody orders, a call that came back at once, an ACK that came with the data.
+    const Lines woven{
+        "    ms server                                                           client",
+        "12.535                              ┃                                 ┃ connect(connection, ..)",
+        "12.573                              ┃<───── SYN seq 0 win 64000 ──────┃",
+        "12.586                              ┃ SYN,ACK seq 0 ack 1 win 64000 ─>┃",
+        "12.840 accept(listener, ..) = 4     ┃                                 │",
+        "         fd 4 new: ESTABLISHED      │                                 │",
+        "12.905                              ┃                                 ┃   connect = 0",
+        "                                    ┃                                 │   fd 3 CLOSED→ESTABLISHED",
+        "19.708                              ┃<── PSH,ACK seq 1 len 6 ack 1 ───┃",
+        "                                    ┃            \"hello\\n\"            ┃",
+        "19.871 child 1: recv(.., 0) = 6     ┃                                 ┃",
+        "20.000 recv(connection, ..)         ┃                                 ┃",
+    };
+    CHECK(difference(told, normalized(woven, 0, false, false, true)) == "");
+    for (const auto& [from, to] : {std::pair<std::string, std::string>{"connect = 0", "connect = -1 ECONNREFUSED"},
+                                   {"seq 1 len 6", "seq 1 len 5"},
+                                   {"hello", "hullo"},
+                                   {"<── PSH", "─── PSH"},
+                                   {"fd 4 new: ESTABLISHED", "fd 4 new: CLOSE_WAIT"},
+                                   {"20.000 recv(connection, ..)", "20.000 send(connection, ..)"}}) {
+        INFO(from);
+        Lines other = woven;
+        int changed = 0;
+        for (std::string& line : other) {
+            const size_t at = line.find(from);
+            if (at == std::string::npos) continue;
+            line.replace(at, from.size(), to);
+            ++changed;
+        }
+        CHECK(changed == 1);
+        CHECK(difference(told, normalized(other, 0, false, false, true)) != "");
+    }
+}

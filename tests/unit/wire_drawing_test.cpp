@@ -32,7 +32,8 @@ Diagram made_by_hand(const std::string& evil = "hello") {
         read_log(line(2, "call", "connect(connection, address.get(), address.length())", 2) +
                      line(5, "result", "= 0", 2) + line(7, "call", "getsockname(fd, a, b)", 2) +
                      line(7, "result", "= 0", 2) + line(8, "call", "send(connection, next, count, 0)", 2) +
-                     line(8, "result", "= -1 ECONNRESET (Connection reset by peer)", 2),
+                     line(8, "result", "= -1 ECONNRESET (Connection reset by peer)", 2) +
+                     line(8, "state", "fd 3  ESTABLISHED -> FIN_WAIT_2  127.0.0.1:40000 <-> 127.0.0.1:7000", 2),
                  Side::client);
     Event syn;
     syn.kind = Kind::packet;
@@ -79,19 +80,20 @@ TEST_CASE("wire: as text", "[unit][wire]") {
     const Diagram drawn = made_by_hand();
     CHECK(lines_of(TextDrawing(drawn, {}).draw()) ==
           std::vector<std::string>{
-              "     ms server                                                           client",
-              "  0.000 listen(listener, ..) = 0     ┃                                 │",
-              "          fd 3 CLOSED→LISTEN         │                                 │",
-              "  1.000 accept(listener, ..)         ┃                                 │",
-              "  2.000                              ┃                                 ┃ connect(connection, ..)",
-              "  3.000                              ┃<───── SYN seq 0 win 65495 ──────┃",
-              "  4.000                              ┃─ PSH,ACK 1000000+65483 ack 1 ──>┃",
-              "                                     ┃             \"hello\"             ┃",
-              "  5.000                              ┃                                 ┃   connect = 0",
-              "  6.000   accept = 4                 ┃                                 │",
-              "          fd 4 new: ESTABLISHED      │                                 │",
-              "  8.000                              │                                 ┃ send(..) = -1 ECONNRESET",
-              "  9.000 recv(connection, ..)         ┃                                 │",
+              "    ms server                                                           client",
+              " 0.000 listen(listener, ..) = 0     ┃                                 │",
+              "         fd 3 CLOSED→LISTEN         │                                 │",
+              " 1.000 accept(listener, ..)         ┃                                 │",
+              " 2.000                              ┃                                 ┃ connect(connection, ..)",
+              " 3.000                              ┃<───── SYN seq 0 win 65495 ──────┃",
+              " 4.000                              ┃─ PSH,ACK 1000000+65483 ack 1 ──>┃",
+              "                                    ┃             \"hello\"             ┃",
+              " 5.000                              ┃                                 ┃   connect = 0",
+              " 6.000   accept = 4                 ┃                                 │",
+              "         fd 4 new: ESTABLISHED      │                                 │",
+              " 8.000                              │                                 ┃ send(..) = -1 ECONNRESET",
+              "                                    │                                 │  fd 3 ESTABLISHED→FIN_WAIT_2",
+              " 9.000 recv(connection, ..)         ┃                                 │",
           });
 }
 
@@ -110,12 +112,15 @@ TEST_CASE("wire: as text in ASCII, in 100 columns, whatever a peer has sent", "[
                 event.leg = which++ % 2 == 0 ? Leg::of_client : Leg::of_server;
                 event.dropped = true;
             }
-            for (const std::string& row : lines_of(TextDrawing(drawn, {}).draw()))
-                CHECK(width_of(row) <= 100);
-            const std::string ascii = TextDrawing(drawn, {.ascii = true}).draw();
-            CHECK(std::all_of(ascii.begin(), ascii.end(), [](char c) { return c == '\n' || (c >= ' ' && c < 0x7F); }));
-            for (const std::string& row : lines_of(ascii))
-                CHECK(row.size() <= 100);
+            for (const std::size_t width : {80U, 100U, 133U}) {
+                for (const std::string& row : lines_of(TextDrawing(drawn, {.width = width}).draw()))
+                    CHECK(width_of(row) <= width);
+                const std::string ascii = TextDrawing(drawn, {.ascii = true, .width = width}).draw();
+                CHECK(std::all_of(ascii.begin(), ascii.end(),
+                                  [](char c) { return c == '\n' || (c >= ' ' && c < 0x7F); }));
+                for (const std::string& row : lines_of(ascii))
+                    CHECK(row.size() <= width);
+            }
             const std::string svg = draw_svg(drawn);
             must_be_well_formed(svg.substr(0, svg.find("<style>")) + svg.substr(svg.find("</style>") + 8));
             CHECK(svg.find("tcp/&lt;x&gt;") != std::string::npos);
@@ -133,7 +138,7 @@ TEST_CASE("wire: rows", "[unit][wire]") {
     const Diagram drawn = made_by_hand();
     // What is left out by default: calls beside the matter, and states that say nothing new.
     CHECK(lay_out(drawn.events, true).size() == drawn.rows.size() + 2);
-    REQUIRE(drawn.rows.size() == 11);
+    REQUIRE(drawn.rows.size() == 12);
     CHECK(drawn.rows[0].cell(Side::server).result != nothing);  // a call that came back at once: one row
     CHECK_FALSE(drawn.rows[0].busy[0]);
     CHECK(drawn.rows[2].cell(Side::server).result == nothing);  // one that waited: two
@@ -141,10 +146,55 @@ TEST_CASE("wire: rows", "[unit][wire]") {
     CHECK_FALSE(drawn.rows[2].busy[1]);
     CHECK((drawn.rows[4].busy[0] && drawn.rows[4].busy[1]));
     CHECK(drawn.rows[9].cell(Side::client).fails);
-    CHECK(drawn.rows[10].busy[0]);  // to the end
+    CHECK(drawn.rows[11].busy[0]);  // to the end
     const std::string about_accept = about(drawn, drawn.rows[7]);
     CHECK_THAT(about_accept, ContainsSubstring("= 4  (blocked 5.00 ms)") && ContainsSubstring("tcp/x.cpp:1") &&
                                  ContainsSubstring("queue 1 -> 0/4096") && ContainsSubstring("\naccept: "));
+}
+
+TEST_CASE("wire: as text, narrow and wide, and what is new in it", "[unit][wire]") {
+    const Diagram drawn = made_by_hand();
+    const auto arrow = [&](const TextStyle& style) {
+        for (const std::string& row : lines_of(TextDrawing(drawn, style).draw()))
+            if (row.find("PSH") != std::string::npos || row.find("1000000") != std::string::npos) return row;
+        return std::string();
+    };
+    CHECK(arrow({.width = 80}) == " 4.000" + std::string(23, ' ') + "┃ ACK 1000000+65483 ack 1 ─>┃");
+    CHECK(arrow({.width = 120}) == " 4.000" + std::string(38, ' ') + "┃─── PSH,ACK 1000000+65483 ack 1 ────>┃");
+    const std::vector<std::string> rows = lines_of(TextDrawing(drawn, {.new_from = 8'000'000}).draw());
+    CHECK(rows[9].find('\033') == std::string::npos);
+    REQUIRE(rows.size() == 14);
+    for (std::size_t i = 11; i < rows.size(); ++i)
+        CHECK((rows[i].starts_with("\033[1m") && rows[i].ends_with("\033[0m")));
+}
+
+TEST_CASE("wire: of states that are too long, the new one", "[unit][wire]") {
+    Diagram drawn;
+    drawn.events = weave({read_log(line(0, "call", "recv(a)", 1) + line(1, "result", "= 0", 1) +
+                                       line(1, "state", "fd 4  connected -> peer sends no more  /a <-> (no name)", 1) +
+                                       line(1, "state", "(closed)  ESTABLISHED -> FIN_WAIT_2  a <-> b", 1),
+                                   Side::server)});
+    drawn.rows = lay_out(drawn.events);
+    const std::string text = TextDrawing(drawn, {}).draw();
+    CHECK(lines_with(text, " fd 4 →peer sends no more ").size() == 1);
+    CHECK(lines_with(text, "(closed) →FIN_WAIT_2 ").size() == 1);
+}
+
+TEST_CASE("wire: times in six columns", "[unit][wire]") {
+    Diagram drawn;
+    drawn.rows.resize(1);
+    for (const auto& [time, text] : {std::pair<std::int64_t, std::string>{0, " 0.000"},
+                                     {12'345'678, "12.346"},
+                                     {99'999'400, "99.999"},
+                                     {99'999'600, "100.00"},
+                                     {999'994'000, "999.99"},
+                                     {999'996'000, "1000.0"},
+                                     {9'999'940'000, "9999.9"},
+                                     {60'000'400'000, " 60000"},
+                                     {999'999'400'000, "999999"},
+                                     {999'999'600'000, " 1000s"},
+                                     {3'600'000'000'000, " 3600s"}})
+        CHECK(time_text(drawn, time) == text);
 }
 
 TEST_CASE("wire: long runs are shortened in the middle", "[unit][wire]") {

@@ -252,6 +252,69 @@ TEST_CASE("wire: messages, where there is no wire", "[unit][wire]") {
     CHECK((labels(messages_of(datagrams)) == std::vector<std::string>{"1 byte"}));
 }
 
+TEST_CASE("wire: what a witness wrote, and what is none of it", "[unit][wire]") {
+    const Handed one{.time = 17, .process = 7, .descriptor = 4, .length = 5, .bytes = std::string("a\0\n\xff", 4)};
+    const Handed other{.time = 18, .process = 8, .length = 0, .bytes = "", .beside = "1 descriptor, credentials"};
+    CHECK(line_of(one) == "17\t7\t4\t5\t\t61000aff\n");
+    CHECK((read_handed(line_of(one) + line_of(other)) == std::vector<Handed>{one, other}));
+    for (const char* nonsense :
+         {"", "\n", "\t\t\t\t\t\n", "17\t7\t4\t5\t\t6\n", "17\t7\t4\t5\t\t6g\n", "x\t7\t4\t5\t\t61\n",
+          "17\t7\t4\t0\t\t61\n", "17\t7\t4\t5\t\t61\t\n", "17\t7\t4\t5\t\t61"})
+        CHECK(read_handed(nonsense).empty());
+}
+
+TEST_CASE("wire: messages and what is in them", "[unit][wire]") {
+    const auto handed = [](int time, const std::string& bytes, int process = 7, int descriptor = 3) {
+        return Handed{
+            .time = time, .process = process, .descriptor = descriptor, .length = bytes.size(), .bytes = bytes};
+    };
+    const auto send = [](int time, const std::string& result, int process = 7) {
+        return line(time, "call", "send(c, bytes, count, 0)", process) + line(time + 2, "result", result, process);
+    };
+    const auto details = [](const Events& messages) {
+        std::vector<std::vector<std::string>> all;
+        for (const Event& message : messages)
+            all.push_back(message.details);
+        return all;
+    };
+    using Details = std::vector<std::vector<std::string>>;
+    const std::string upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", frame = wire::masked(0x81, "hello");
+    const Events calls =
+        read_log(send(10, "= 6") + send(20, "= 4") + send(30, "= -1 EAGAIN (Try again)") + send(40, "= 2", 9) +
+                     send(50, fmt::format("= {}", upgrade.size())) + send(60, fmt::format("= {}", frame.size())) +
+                     line(70, "call", "close(c)") + line(72, "result", "= 0") +
+                     line(72, "state", "fd 3  connected -> closed  (no name) <-> /path") + send(80, "= 18") +
+                     send(90, "= 3") + send(100, "= 0"),
+                 Side::client);
+    std::vector<Handed> all{handed(11, "hello\n"),
+                            handed(21, "four of six"),
+                            handed(31, "nobody took it"),
+                            handed(41, "\x1b[", 9),
+                            handed(51, upgrade, 7, 4),
+                            handed(61, frame, 7, 4),
+                            handed(81, "GET / HTTP/1.1\r\n\r\n"),
+                            handed(99, "late"),
+                            handed(101, "")};
+    all.back().beside = "1 descriptor";
+    CHECK(details(messages_of(calls, all)) == Details{{"\"hello\\n\""},
+                                                      {"\"four\""},
+                                                      {"\"\\x1b[\""},
+                                                      {"GET / HTTP/1.1, Upgrade: websocket"},
+                                                      {"frame: text \"hello\", masked"},
+                                                      {},
+                                                      {"GET / HTTP/1.1"},
+                                                      {},
+                                                      {"with 1 descriptor"}});
+    CHECK((details(messages_of(calls)) == Details(9)));  // where there was no witness
+
+    // Of datagrams each stands for itself, and of a long one its beginning was seen.
+    const Events datagrams = read_log(
+        line(1, "state", "fd 3  new UDP socket: unbound") + send(10, "= 3") + send(20, "= 2000000"), Side::client);
+    std::vector<Handed> seen{handed(11, "GET"), handed(21, "xyz")};
+    seen.back().length = 2'000'000;
+    CHECK((details(messages_of(datagrams, seen)) == Details{{"\"GET\""}, {"\"xyz\""}}));
+}
+
 TEST_CASE("wire: what trouble did to each datagram", "[unit][wire]") {
     Events packets;
     for (const auto& [side, leg] : {std::pair{Side::client, Leg::of_client}, std::pair{Side::client, Leg::of_client},
