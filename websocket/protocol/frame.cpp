@@ -1,18 +1,11 @@
 #include "websocket/protocol/frame.hpp"
 
+#include "websocket/protocol/compiled_for.hpp"
+
 #include <openssl/rand.h>
 
 #include <cstring>
 #include <stdexcept>
-
-// x86-64 as such has vectors of 16 bytes, most of its processors have more: the function is compiled for both, and the
-// dynamic linker picks. Sanitizers run too late for that.
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
-    defined(__GNUC__) && !defined(__clang__)
-#define WIDE_VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE_VECTORS
-#endif
 
 namespace websocket {
 
@@ -81,7 +74,7 @@ std::size_t write_header(const FrameHeader& header, char* out) {
 namespace {
 
 /// key: of eight bytes, of which the first belongs to the first byte here.
-WIDE_VECTORS void apply_mask(char* bytes, std::size_t count, std::uint64_t key) {
+COMPILED_FOR("avx2") void apply_mask(char* bytes, std::size_t count, std::uint64_t key) {
     // 32 bytes an iteration, as a vector of four words; memcpy, since they may stand anywhere.
     using Vector __attribute__((vector_size(32))) = std::uint64_t;
     for (; count >= 32; bytes += 32, count -= 32) {
