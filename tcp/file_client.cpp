@@ -295,7 +295,9 @@ int main(int argc, char** argv) try {
                   {"output", "PATH", "its name here (default: the last piece of its name there)", &output},
                   {"idle", "SECONDS", "give a silent server up after so long", &idle, 1, 86400}}});
     const std::string path = output.value_or(last_piece(name.value_or("")));
-    if (name && last_piece(path).empty()) throw UsageError("--output: the name of a file is needed");
+    struct stat there {};
+    if (name && (last_piece(path).empty() || (stat(path.c_str(), &there) == 0 && S_ISDIR(there.st_mode))))
+        throw UsageError(fmt::format("--output {}: the name of a file is needed", escaped(path)));
 
     const int connection = connect_to_any(resolve(options.host, options.port, SOCK_STREAM));
     limit_waiting(connection, idle);

@@ -69,6 +69,7 @@ Url read_url(const std::string& text) {
     const std::size_t colon = authority.find(':', std::min(bracket, authority.size()));
     url.host = authority.substr(0, colon);
     if (bracket == std::string_view::npos || url.host.empty()) refuse("there is no host");
+    if (bracket > 0 && url.host.size() != bracket + 1) refuse("this can't be a host");
     if (bracket > 0) url.host = url.host.substr(1, bracket - 1);
     if (std::any_of(url.host.begin(), url.host.end(), [](char c) { return c <= ' ' || c > '~'; })) {
         refuse("this can't be a host");
@@ -249,16 +250,17 @@ public:
         return have_ > 0 && response.status.code == 416 && range && *range == fmt::format("bytes */{}", have_);
     }
 
-    /// Gets ready for what comes: the rest, or, if the version is another one now, the whole.
+    /// Gets ready for what comes: the rest, or, if the version is another one now, the whole; or a part of --range.
     void begin(const Response& response) {
-        const int anew = response.status.code == 206 ? 0 : O_TRUNC;
-        fd_ = CALL(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | anew, 0666));
-        if (response.status.code == 206) {
+        const bool is_part = response.status.code == 206, is_rest = is_part && have_ > 0;
+        fd_ = CALL(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (is_rest ? 0 : O_TRUNC), 0666));
+        if (is_rest) {
             const auto range = response.head.find("Content-Range");
             if (!range || !range->starts_with(fmt::format("bytes {}-", have_)))
                 throw std::runtime_error("the server sends another part than it was asked for");
             CALL(lseek(fd_, have_, SEEK_SET));
         }
+        if (is_part && !is_rest) return;  // not dated: --resume would take it for the beginning
         if (const auto date = response.head.find("Last-Modified")) date_ = http::read_date(*date);
     }
 
@@ -307,6 +309,8 @@ std::optional<Url> fetch(const Url& url, const Settings& settings, bool may_foll
     const int code = response.status.code;
     const auto location = response.head.find("Location");
     const bool elsewhere = is_redirect(code) && location && may_follow;
+    if (code == 206 && settings.range.empty() && (!download || download->request_fields().empty()))
+        throw std::runtime_error("the server sends a part, and was asked for the whole");
     if (!elsewhere) {
         Output output;
         const bool to_file = download && (code == 200 || code == 206);

@@ -515,6 +515,14 @@ TEST_CASE("file: what stands where the part would be", "[programs][tcp][file]") 
     get("");
     CHECK(read_file(folders.target()) == "hello");
     CHECK(read_file(folders.served + "/secret") == "secret");
+    // A folder can't get the name of a file: that is told before anything is fetched.
+    const FreePort nobody;
+    for (const std::string& output :
+         {folders.served, folders.served + "/..", folders.served + "/", std::string("."), std::string()}) {
+        Process client({program(getting), "--port", nobody.text(), "--get", "file", "--output", output});
+        client.expect_exit(2);
+        CHECK(client.err() == fmt::format("--output {}: the name of a file is needed\n", output));
+    }
 }
 
 TEST_CASE("file: clients that say nothing, and one that takes nothing", "[programs][tcp][file]") {

@@ -112,6 +112,8 @@ TEST_CASE("http client: servers that mean no good", "[programs][tcp][http]") {
              {chunked + "5\r\nhello!\r\n", "does not end where its size says"},
              {chunked + "5;" + std::string(100'000, 'x'), "is too long"},
              {chunked + "0\r\nA: " + std::string(100'000, 'x'), "is too long"},
+             {"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\nhello",
+              "the server sends a part, and was asked for the whole"},
              {"HTTP/1.1 404 No\x1b[2J\r\nContent-Length: 0\r\n\r\n", "answered 404 No\\x1b[2J"},
              {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "the server answered 404 Not Found"},
              {"HTTP/1.1 301 Moved\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n", "301 Moved: it is at /a; --redirects"},
@@ -225,6 +227,16 @@ TEST_CASE("http client: a file is fetched, and fetched on", "[programs][tcp][htt
     fetch({"http://" + server.address() + "/none"}, 1);
     CHECK((read_file(file) == bytes));
     CHECK(run({program(http_client), "--range", "10-19", url}) == bytes.substr(10, 10));
+
+    // A part that was asked for takes the place of what was there, and is not taken for the file's beginning later.
+    REQUIRE(utimensat(AT_FDCWD, (folder / "site/file").c_str(), earlier, 0) == 0);  // not of this very second
+    fetch({"--range", "10-19", url});
+    CHECK(read_file(file) == bytes.substr(10, 10));
+    fetch({"--range", "0-4", url});
+    CHECK(read_file(file) == bytes.substr(0, 5));
+    fetch({"--range", "10-19", url});
+    CHECK_THAT(fetch({"--resume", url}), ContainsSubstring("< HTTP/1.1 200 "));
+    CHECK((read_file(file) == bytes));
 }
 
 TEST_CASE("http client: wrong command lines", "[programs][tcp][http]") {
@@ -237,6 +249,8 @@ TEST_CASE("http client: wrong command lines", "[programs][tcp][http]") {
                                        {"http://x:0/"},
                                        {"http://x:y/"},
                                        {"http://[::1/"},
+                                       {"http://[::1]x/"},
+                                       {"http://[::1]x:80/"},
                                        {"http://a b/"},
                                        {"--resume", "http://x/"},
                                        {"--range", "a", "http://x/"},
