@@ -627,6 +627,21 @@ private:
         return "";
     }
 
+    /// What can be pressed: the first of these that fits.
+    static std::string keys_that_fit(std::size_t width, bool wire) {
+        const std::string pages = wire ? say("  Page Up: back", "  Page Up: 앞으로") : "";
+        const std::string all[] = {
+            say("Enter: next  text Enter: a line for the client  Ctrl-D: ends it  ?: explain  Tab: other pane",
+                "Enter: 다음  글 Enter: 클라이언트에 입력  Ctrl-D: 입력 끝  ?: 설명  Tab: 다른 창") +
+                pages,
+            say("Enter: next  text: for the client  ?: explain  Tab: pane",
+                "Enter: 다음  글: 클라이언트에  ?: 설명  Tab: 창")};
+        const std::string end = say("  Ctrl-C: end", "  Ctrl-C: 끝");
+        for (const std::string& keys : all)
+            if (width_of(keys + end) <= width) return keys + end;
+        return all[1] + end;
+    }
+
     /// The sockets of both, whatever their descriptors say, and what the kernel keeps of their connections.
     std::vector<std::string> sockets(std::size_t width) {
         std::vector<std::string> lines;
@@ -686,13 +701,7 @@ private:
         lines.insert(lines.end(), table.begin(), table.end());
         while (lines.size() + 2 < height)
             lines.emplace_back();
-        lines.push_back(width >= 100
-                            ? say("Enter: next  text Enter: a line for the client  Ctrl-D: ends it  ?: explain  "
-                                  "Tab: other pane  Ctrl-C: end",
-                                  "Enter: 다음  글 Enter: 클라이언트에 입력  Ctrl-D: 입력 끝  ?: 설명  Tab: 다른 창  "
-                                  "Ctrl-C: 끝")
-                            : say("Enter: next  text: for the client  ?: explain  Tab: pane  Ctrl-C: end",
-                                  "Enter: 다음  글: 클라이언트에  ?: 설명  Tab: 다른 창  Ctrl-C: 끝"));
+        lines.push_back(keys_that_fit(width, lecture_.wire));
         std::string picture = "\033[H\033[?7l";  // lines that are too long are cut, and not wrapped
         for (const std::string& line : lines)
             picture += line + "\033[K\r\n";

@@ -1,5 +1,5 @@
 // The pages and the picture that scripts/wire writes, in a browser: node wire_page.mjs CHROMIUM FOLDER PAGES
-// PAGES has tcp.html, tcp.svg, udp.html and websocket.html in it. FOLDER gets the pictures.
+// PAGES has tcp.html, tcp.svg, udp.html, websocket.html and unix.html in it. FOLDER gets the pictures.
 
 import assert from 'node:assert/strict';
 import { pictures, withBrowser } from './browser.mjs';
@@ -46,8 +46,12 @@ await withBrowser(async (newPage, folder, pages) => {
     await page.screenshot({ path: `${folder}/wire-tcp-print.png`, fullPage: true });
     await page.emulateMedia({ media: 'screen' });
 
-    for (const name of ['udp', 'websocket']) {
+    for (const name of ['udp', 'websocket', 'unix']) {
         const other = await newPage(`file://${pages}/${name}.html`, { viewport: { width: 1280, height: 1000 } });
+        if (name === 'unix') {
+            await other.locator('.row', { hasText: '6 bytes' }).first().hover();
+            assert.match(await about(other), /^6 bytes/);
+        }
         await other.screenshot({ path: `${folder}/wire-${name}.png`, fullPage: true });
     }
 

@@ -170,7 +170,7 @@ TEST_CASE("lecture: one key holds every pair's, and nothing is left", "[programs
 
 TEST_CASE("lecture: what it shows, on a projector and on a large screen", "[programs][lecture]") {
     if (!has_tool("tmux")) return;
-    const auto [columns, rows] = GENERATE(std::pair{80U, 24U}, std::pair{120U, 36U});
+    const auto [columns, rows] = GENERATE(std::pair{80U, 24U}, std::pair{102U, 30U}, std::pair{120U, 36U});
     INFO(columns << " columns");
     Lecture lecture({"tcp/echo"}, columns, rows);
     lecture.wait_for(2, "step 1, Enter: server: getaddrinfo");
@@ -190,6 +190,7 @@ TEST_CASE("lecture: what it shows, on a projector and on a large screen", "[prog
     lecture.wait_for(1, "connect\\(connection");
     for (const std::string& line : lines_of(lecture.screen(2)))
         CHECK(line.size() <= columns);
+    CHECK_THAT(lecture.screen(2), ContainsSubstring("?: explain") && ContainsSubstring("Ctrl-C: end\n"));
     // Somebody's own words, and the other keys.
     lecture.press("?");
     lecture.wait_for(1, "poll: ");
@@ -288,6 +289,18 @@ TEST_CASE("lecture: ended by a signal it leaves nothing, too", "[programs][lectu
     lecture.wait_for(0, "listening on");
     lecture.process().signal(number);
     CHECK(lecture.process().wait() == Ending{-1, number});
+    lecture.must_leave_nothing();
+}
+
+TEST_CASE("lecture: when its window is closed it leaves nothing, too", "[programs][lecture]") {
+    if (!has_tool("tmux")) return;
+    const bool wire = GENERATE(false, true);
+    Lecture lecture(wire ? Process::Command{"unix/echo", "--wire"} : Process::Command{"unix/echo"}, 80, 24);
+    lecture.wait_for(lecture.panel(), "step 1, ");
+    lecture.press("Enter", 4);
+    lecture.wait_for(0, "listening on");
+    lecture.process().hang_up();
+    CHECK(lecture.process().wait() == Ending{-1, SIGHUP});
     lecture.must_leave_nothing();
 }
 
@@ -450,7 +463,7 @@ TEST_CASE("editors: clangd knows how every source is compiled", "[programs][lect
 #endif
     if (!has_tool("clangd")) return;
     std::vector<Task> tasks;
-    for (const char* file : {"tcp/echo_server.cpp", "tests/programs/lecture_test.cpp"})
+    for (const char* file : {"tcp/echo_server.cpp", "tests/main.cpp"})
         tasks.push_back({file, [file] {
                              Process clangd({"clangd", std::string("--check=") + file}, {});
                              clangd.wait(3 * patience);

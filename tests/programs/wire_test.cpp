@@ -544,6 +544,7 @@ TEST_CASE("wire: the page, in a browser", "[programs][wire][browser]") {
     run({script, "tcp/echo", "--html", folder / "tcp.html", "--svg", folder / "tcp.svg", "--", "hello <b>&amp; 안녕"});
     run({script, "udp/echo", "--loss", "40", "--client", "--timeout 50", "--html", folder / "udp.html"});
     run({script, "websocket/echo", "--html", folder / "websocket.html"});
+    run({script, "unix/echo", "--html", folder / "unix.html"});
     CHECK(std::filesystem::file_size(folder / "tcp.html") < 100'000);
     Process page({"node", "tests/interop/wire_page.mjs", chromium, program("screenshots"), folder.path()}, *packages);
     page.expect_exit(0, 3 * patience);
