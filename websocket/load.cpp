@@ -87,6 +87,7 @@ struct Client {
     std::size_t at = 0;         // in Frames::bytes: what is sent next
     std::size_t allowed = 0;    // bytes that may be sent: the frames that are not in flight
     std::size_t returned = 0;   // bytes of a frame that is not back yet, with --tcp
+    std::size_t expected = 0;   // in Frames::bytes: what comes back next, with --tcp
     bool writing = false;
     std::vector<Clock::time_point> sent_at;  // of the messages in flight: a ring
     std::size_t first = 0;
@@ -104,6 +105,7 @@ private:
     void connect(const Options& options);
     void send_some(Client& client);
     void receive_some(Client& client);
+    void compare(Client& client, std::string_view bytes) const;
     void take_events(Client& client);
     void count_answer(Client& client, Clock::time_point now);
 
@@ -239,6 +241,7 @@ void Load::receive_some(Client& client) {
     if (received == 0) throw std::runtime_error("the server has closed a connection");
     const auto count = static_cast<std::size_t>(received);
     if (settings_.tcp) {
+        compare(client, {input_.data(), count});
         const auto now = Clock::now();
         for (client.returned += count; client.returned >= frames_.frame_size; client.returned -= frames_.frame_size) {
             count_answer(client, now);
@@ -251,6 +254,17 @@ void Load::receive_some(Client& client) {
         client.peer.receive(input_.data(), count);
     }
     take_events(client);
+}
+
+/// A plain TCP server returns the frames as they are.
+void Load::compare(Client& client, std::string_view bytes) const {
+    const std::string_view frames(frames_.bytes.data(), frames_.bytes.size());
+    while (!bytes.empty()) {
+        const std::string_view next = frames.substr(client.expected, bytes.size());
+        if (!bytes.starts_with(next)) throw std::runtime_error("an answer is not what was sent");
+        bytes.remove_prefix(next.size());
+        client.expected = (client.expected + next.size()) % frames.size();
+    }
 }
 
 void Load::take_events(Client& client) {

@@ -168,6 +168,19 @@ TEST_CASE("websocket load: servers that do not echo", "[programs][websocket]") {
         peer.send(frame(0x81, "other"));
         CHECK(failure(*process) == "an answer is not what was sent\n");
     }
+    SECTION("a plain TCP server returns other bytes, cut in other places") {
+        const auto process = start({"--tcp", "--messages", "3"});
+        Peer peer = listener.accept();
+        const std::string first = peer.receive(11);
+        peer.send(first.substr(0, 3));
+        peer.send(first.substr(3));
+        std::string second = peer.receive(11);
+        CHECK(second.substr(0, 2) == first.substr(0, 2));
+        CHECK(second != first);  // it has a mask of its own
+        second.back() ^= 1;
+        peer.send(second);
+        CHECK(failure(*process) == "an answer is not what was sent\n");
+    }
     SECTION("it answers more than it was asked") {
         const auto process = start({"--messages", "1"});
         WebSocketPeer peer(listener);
