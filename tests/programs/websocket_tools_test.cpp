@@ -228,6 +228,16 @@ TEST_CASE("websocket tools: frames says what breaks the rules", "[programs][webs
     says("8f 00", "opcode F: reserved, !! which must fail the connection (5.2)");
     says("09 00", "!! a control frame must not be fragmented (5.5)");
     says("89 7e 007e" + wire::to_hex(std::string(126, 'x')), "!! a control frame has at most 125 bytes (5.5)");
+    says("88 01 03", "!! the payload of a Close frame begins with two bytes of code (5.5.1)");
+    says("88 02 03ed", "!! this code must not travel (7.4)");
+    says("88 82 01020304 02ef", "!! this code must not travel (7.4)");
+    says("88 04 03e8 c328", "!! the reason is not UTF-8 (5.5.1)");
+    says("81 02 c328", "!! a text message must be UTF-8 (8.1)");
+    says("c9 00", "RSV1: !! set where no message begins (RFC 7692, 6)");
+    says("c0 00", "RSV1: !! set where no message begins (RFC 7692, 6)");
+    for (const char* good :
+         {"01 01 ea", "80 01 9c", "82 01 ff", "c1 01 ff", "88 00", "88 02 03e8", "88 05 03e8 ea b0 80"})
+        CHECK_THAT(run({program("websocket/frames")}, good), !ContainsSubstring("!!"));
     says("88 02 03ed", "1005 (no code was sent; must not travel)");
     says("88 02 03ee", "1006 (no Close frame was sent; must not travel)");
     says("88 02 03f7", "1015 (TLS failed; must not travel)");

@@ -94,11 +94,24 @@ std::string bits(unsigned byte, unsigned mask) {
     return text;
 }
 
-std::string rule(const FrameHeader& header) {
+unsigned code_in(std::string_view plain) {
+    return static_cast<unsigned>(static_cast<std::uint8_t>(plain[0])) << 8U | static_cast<std::uint8_t>(plain[1]);
+}
+
+/// The rule that a frame breaks by itself. plain: its payload unmasked, or the beginning of it.
+std::string rule(const FrameHeader& header, std::string_view plain) {
+    const bool whole = plain.size() == header.length;
     if (is_control(header.opcode)) {
         if (!header.fin) return "  !! a control frame must not be fragmented (5.5)\n";
         if (header.length > most_control_bytes) return "  !! a control frame has at most 125 bytes (5.5)\n";
     }
+    if (header.opcode == Opcode::close && header.length > 0) {
+        if (header.length == 1) return "  !! the payload of a Close frame begins with two bytes of code (5.5.1)\n";
+        if (plain.size() >= 2 && !may_travel(code_in(plain))) return "  !! this code must not travel (7.4)\n";
+        if (whole && !is_utf8(plain.substr(2))) return "  !! the reason is not UTF-8 (5.5.1)\n";
+    }
+    const bool whole_text = header.opcode == Opcode::text && header.fin && !header.rsv1 && whole;
+    if (whole_text && !is_utf8(plain)) return "  !! a text message must be UTF-8 (8.1)\n";
     return "";
 }
 
@@ -118,15 +131,17 @@ std::string tell_frame(const std::string& who, const FrameHeader& header, std::s
     const std::size_t extended = head.size() - 2 - (header.masked ? 4U : 0U);
     std::string text =
         fmt::format("{}: {} frame, {} of payload\n", who, opcode_name(header.opcode), bytes_counted(header.length));
+    const bool starts_message = header.opcode == Opcode::text || header.opcode == Opcode::binary;
     const auto line = [&](const std::string& bytes, const std::string& meaning) {
         text += fmt::format("  {:<12} {}\n", bytes, meaning);
     };
     line(hex(head.substr(0, 1)), bits(first, 0x80) + (header.fin ? "  FIN: the message ends with this frame"
                                                                  : "  FIN 0: more fragments follow (5.4)"));
-    line("", bits(first, 0x70) +
-                 (header.rsv1 && !header.rsv2 && !header.rsv3 ? "  RSV1: the message is compressed (RFC 7692, 6)"
-                  : (first & 0x70U) != 0 ? "  RSV: !! set, and no extension that we know uses them (5.2)"
-                                         : "  RSV1 to RSV3: 0, no extension uses them"));
+    line("", bits(first, 0x70) + ((first & 0x70U) == 0 ? "  RSV1 to RSV3: 0, no extension uses them"
+                                  : header.rsv2 || header.rsv3
+                                      ? "  RSV: !! set, and no extension that we know uses them (5.2)"
+                                  : starts_message ? "  RSV1: the message is compressed (RFC 7692, 6)"
+                                                   : "  RSV1: !! set where no message begins (RFC 7692, 6)"));
     line("", bits(first, 0x0F) + fmt::format("  opcode {:X}: {}{}", first & 0x0FU, opcode_name(header.opcode),
                                              !is_known(header.opcode)    ? ", !! which must fail the connection (5.2)"
                                              : is_control(header.opcode) ? " (5.5)"
@@ -152,14 +167,13 @@ std::string tell_frame(const std::string& who, const FrameHeader& header, std::s
     payload_lines(header.masked ? "payload, masked" : "payload", std::string(payload));
     if (header.masked) payload_lines("payload, unmasked", plain);
     if (header.opcode == Opcode::close && plain.size() >= 2) {
-        const unsigned code =
-            static_cast<unsigned>(static_cast<std::uint8_t>(plain[0])) << 8U | static_cast<std::uint8_t>(plain[1]);
+        const unsigned code = code_in(plain);
         text += fmt::format("  {:<20} {} ({}), reason \"{}\" (7.4)\n", "close code", code, close_code_meaning(code),
                             escaped(std::string_view(plain).substr(2)));
     } else if (!plain.empty() && header.opcode != Opcode::binary && !header.rsv1) {
         text += fmt::format("  {:<20} \"{}\"{}\n", "as text", escaped(plain), more);
     }
-    return text + rule(header);
+    return text + rule(header, plain);
 }
 
 // ---- From a stream
