@@ -34,7 +34,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -464,7 +463,8 @@ class Pages {
 public:
     static constexpr std::size_t most_history = std::size_t{4} << 20U;
     static constexpr std::size_t most_unsent = std::size_t{1} << 20U;
-    static constexpr std::size_t most_of_a_file = std::size_t{16} << 20U;
+    static constexpr std::size_t most_of_a_piece = std::size_t{1} << 20U;    // of a file
+    static constexpr std::size_t most_of_an_answer = std::size_t{8} << 20U;  // to that
 
     /// here: where the tap itself listens.
     Pages(int listener, const Settings& settings, const std::string& host, const Address& here)
@@ -474,7 +474,11 @@ public:
               {.opened = [this](WebServer::Id id) { open(id); },
                .message = [this](WebServer::Id id, Opcode opcode, std::string_view bytes) { take(id, opcode, bytes); },
                .pong = {},
-               .closed = [this](WebServer::Id id, const Closing&) { missed_.erase(id); },
+               .closed =
+                   [this](WebServer::Id id, const Closing&) {
+                       missed_.erase(id);
+                       files_.erase(id);
+                   },
                .request = [this](WebServer::Id id, const HttpRequest& request) { return download(id, request); },
                .gone = {},
                .drained = {}}) {
@@ -525,7 +529,7 @@ private:
         web.host = host;
         web.connections = 100;
         web.kernel_bytes = 1 << 18;  // or the kernel would hold megabytes of what is old by then
-        web.limits.message_bytes = most_of_a_file;
+        web.limits.message_bytes = most_of_a_piece;
         web.queue_bytes = std::size_t{64} << 20U;  // flush() stops long before
         return web;
     }
@@ -541,32 +545,55 @@ private:
         if (!text.empty()) server_.send(id, Opcode::text, text);
     }
 
-    /// A text asks for a bad frame on purpose; it is a page of ours that asks, as the handshake has made sure.
+    /// A text asks for a bad frame on purpose; it is a page of ours that asks, as the handshake has made sure. Or it
+    /// says that pieces of a file follow: {"load": NUMBER}.
     void take(WebServer::Id id, Opcode opcode, std::string_view bytes) {
-        if (opcode == Opcode::binary) return read_file(id, bytes);
-        const std::string trouble = provoker_.begin(id, bytes);
+        if (opcode == Opcode::binary) return read_piece(id, bytes);
+        const nlohmann::json wish = nlohmann::json::parse(bytes, nullptr, false);
+        if (wish.is_object() && wish.contains("load") && wish.at("load").is_number_unsigned()) {
+            files_[id] = std::make_unique<File>(wish.at("load").get<std::uint64_t>());
+            return;
+        }
+        const std::string trouble = provoker_.begin(id, wish);
         if (!trouble.empty()) server_.send(id, Opcode::text, Provoker::failed(trouble));
     }
 
-    /// A file of packets, which the page can't take apart: it gets the records.
-    void read_file(WebServer::Id id, std::string_view bytes) {
-        std::string text = "{\"kind\":\"file\"}\n";
+    /// A file of packets, which a page can't take apart: it sends a piece, gets the records, and sends the next one. An
+    /// empty piece is the end of the file.
+    struct File {
+        explicit File(std::uint64_t number_of_page) : number(number_of_page) {}
+        std::uint64_t number;
+        std::string text;
         std::uint64_t surplus = 0;
-        Desk desk([&](const Record& record) {
-            if (text.size() > most_history) {
+        Desk desk{[this](const Record& record) {
+            if (text.size() > most_of_an_answer) {
                 ++surplus;
             } else {
                 text += json_of(record) + "\n";
             }
-        });
-        std::istringstream in{std::string(bytes)};
+        }};
+        PcapReader reader{[this](Happening&& happening) { desk.take(happening); }};
+    };
+
+    void read_piece(WebServer::Id id, std::string_view bytes) {
+        const auto found = files_.find(id);
+        if (found == files_.end()) return;
+        File& file = *found->second;
+        nlohmann::json answer{{"kind", "file"}, {"load", file.number}, {"end", bytes.empty()}};
         try {
-            PcapReader([&](Happening&& happening) { desk.take(happening); }).read(in);
+            if (bytes.empty()) {
+                file.reader.end();
+            } else {
+                file.reader.take(bytes);
+            }
         } catch (const std::runtime_error& error) {
-            text += nlohmann::json{{"kind", "file"}, {"error", error.what()}}.dump() + "\n";
+            answer["error"] = error.what();
+            answer["end"] = true;
         }
-        if (surplus > 0) text += lost(surplus);
-        server_.send(id, Opcode::text, text + "{\"kind\":\"file\",\"end\":true}\n");
+        std::string text = answer.dump() + "\n" + std::exchange(file.text, "");
+        if (file.surplus > 0) text += lost(std::exchange(file.surplus, 0));
+        server_.send(id, Opcode::text, text);
+        if (answer.at("end") == true) files_.erase(found);
     }
 
     bool download(WebServer::Id id, const HttpRequest& request) {
@@ -587,6 +614,7 @@ private:
     std::size_t history_bytes_ = 0;
     std::string batch_;
     std::uint64_t batched_ = 0;
+    std::map<WebServer::Id, std::unique_ptr<File>> files_;  // that pages are sending
     Kept kept_;
     Provoker provoker_;
     WebServer server_;

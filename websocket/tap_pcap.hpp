@@ -195,41 +195,37 @@ public:
 
     explicit PcapReader(Take take) : take_(std::move(take)) {}
 
-    /// Throws std::runtime_error on what is no such file, and on one that is broken, behind what came before.
-    void read(std::istream& in) {
-        const std::string head = some(in, 24);
-        const std::uint32_t magic = FieldReader(head).u32();
-        if (magic == pcap::pcapng_magic)
-            throw std::runtime_error("this is pcapng; make a pcap of it: tshark -r FILE -F pcap -w NEW");
-        swapped_ =
-            magic == __builtin_bswap32(pcap::microsecond_magic) || magic == __builtin_bswap32(pcap::nanosecond_magic);
-        const std::uint32_t told = swapped_ ? __builtin_bswap32(magic) : magic;
-        if ((told != pcap::microsecond_magic && told != pcap::nanosecond_magic) || head.size() < 24)
-            throw std::runtime_error("this is no pcap file");
-        const bool nanoseconds = told == pcap::nanosecond_magic;
-        FieldReader last(std::string_view(head).substr(20));
-        link_ = number(last) & 0xFFFFU;
-        for (;;) {
-            const std::string record = some(in, 16);
-            if (record.empty()) break;
-            FieldReader fields(record);
-            const std::int64_t seconds = number(fields), fraction = number(fields);
-            const std::uint32_t captured = number(fields);
-            if (record.size() < 16) throw std::runtime_error("it ends in the middle of a packet's header");
-            if (captured > pcap::most_of_a_packet)
-                throw std::runtime_error(fmt::format("a packet of {} bytes: this file is broken", captured));
-            const std::string bytes = some(in, captured);
-            if (bytes.size() < captured) throw std::runtime_error("it ends in the middle of a packet");
-            time_ = seconds * 1'000'000 + (nanoseconds ? fraction / 1000 : fraction);
-            packet(bytes);
+    /// The next bytes of the file, and at its end end(). Both throw std::runtime_error on what is no such file, and on
+    /// one that is broken, behind what came before.
+    void take(std::string_view bytes) {
+        waiting_ += bytes;
+        std::string_view rest = waiting_;
+        if (!begun_ && !take_head(rest)) return;
+        while (take_record(rest)) {
         }
+        waiting_.erase(0, waiting_.size() - rest.size());
+    }
+
+    void end() {
+        if (!begun_) throw std::runtime_error("this is no pcap file");
+        if (!waiting_.empty())
+            throw std::runtime_error(waiting_.size() < record_head_size ? "it ends in the middle of a packet's header"
+                                                                        : "it ends in the middle of a packet");
         for (auto& [key, link] : links_) {
             for (const Direction direction : {Direction::up, Direction::down})
                 release(link, direction, true);
         }
     }
 
+    void read(std::istream& in) {
+        std::string bytes(65'536, '\0');
+        while (in.read(bytes.data(), static_cast<std::streamsize>(bytes.size())), in.gcount() > 0)
+            take(std::string_view(bytes).substr(0, static_cast<std::size_t>(in.gcount())));
+        end();
+    }
+
 private:
+    static constexpr std::size_t file_head_size = 24, record_head_size = 16;
     static constexpr std::size_t most_held_bytes = std::size_t{1} << 20U;
     static constexpr std::size_t most_links = 100'000;
 
@@ -252,12 +248,41 @@ private:
         bool over = false;
     };
 
-    static std::string some(std::istream& in, std::size_t count) {
-        std::string bytes(count, '\0');
-        in.read(bytes.data(), static_cast<std::streamsize>(count));
-        bytes.resize(static_cast<std::size_t>(in.gcount()));
-        return bytes;
+    /// What a file begins with. False: it is not all there.
+    bool take_head(std::string_view& rest) {
+        if (rest.size() < 4) return false;
+        const std::uint32_t magic = FieldReader(rest).u32();
+        if (magic == pcap::pcapng_magic)
+            throw std::runtime_error("this is pcapng; make a pcap of it: tshark -r FILE -F pcap -w NEW");
+        swapped_ =
+            magic == __builtin_bswap32(pcap::microsecond_magic) || magic == __builtin_bswap32(pcap::nanosecond_magic);
+        const std::uint32_t told = swapped_ ? __builtin_bswap32(magic) : magic;
+        if (told != pcap::microsecond_magic && told != pcap::nanosecond_magic)
+            throw std::runtime_error("this is no pcap file");
+        if (rest.size() < file_head_size) return false;
+        nanoseconds_ = told == pcap::nanosecond_magic;
+        FieldReader last(rest.substr(20));
+        link_ = number(last) & 0xFFFFU;
+        rest.remove_prefix(file_head_size);
+        begun_ = true;
+        return true;
     }
+
+    /// A packet. False: it is not all there.
+    bool take_record(std::string_view& rest) {
+        if (rest.size() < record_head_size) return false;
+        FieldReader fields(rest);
+        const std::int64_t seconds = number(fields), fraction = number(fields);
+        const std::uint32_t captured = number(fields);
+        if (captured > pcap::most_of_a_packet)
+            throw std::runtime_error(fmt::format("a packet of {} bytes: this file is broken", captured));
+        if (rest.size() < record_head_size + captured) return false;
+        time_ = seconds * 1'000'000 + (nanoseconds_ ? fraction / 1000 : fraction);
+        packet(rest.substr(record_head_size, captured));
+        rest.remove_prefix(record_head_size + captured);
+        return true;
+    }
+
     std::uint32_t number(FieldReader& in) const { return swapped_ ? __builtin_bswap32(in.u32()) : in.u32(); }
 
     void packet(std::string_view bytes) {
@@ -426,7 +451,8 @@ private:
     }
 
     Take take_;
-    bool swapped_ = false;
+    std::string waiting_;  // the beginning of a packet
+    bool begun_ = false, swapped_ = false, nanoseconds_ = false;
     std::uint32_t link_ = 0;
     std::int64_t time_ = 0;
     std::uint64_t connections_ = 0;

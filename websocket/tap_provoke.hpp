@@ -51,8 +51,7 @@ public:
     }
 
     /// What a page asks for: {"provoke": NAME, "resource": PATH}. "" if it is begun, for this page; else what is wrong.
-    std::string begin(std::uint64_t page, std::string_view text) {
-        const nlohmann::json wish = nlohmann::json::parse(text, nullptr, false);
+    std::string begin(std::uint64_t page, const nlohmann::json& wish) {
         const auto word = [&](const char* name) {
             const bool there = wish.is_object() && wish.contains(name) && wish.at(name).is_string();
             return there ? wish.at(name).get<std::string>() : std::string();

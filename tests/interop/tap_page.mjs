@@ -1,11 +1,11 @@
-// The tap's page in a browser: node tap_page.mjs CHROMIUM FOLDER PORT FRAMES SAVED PACKETS TAP
+// The tap's page in a browser: pages.mjs runs tap_page.mjs FOLDER PORT FRAMES SAVED PACKETS TAP
 // What tap_client.mjs has sent is in the page already. FRAMES is tshark's list of its frames: FIN, opcode, MASK, length and
 // key, in a line each. SAVED is what the tap has saved itself; what the page saves goes to SAVED.page and PACKETS.page. TAP is the
 // port at which the tap takes clients.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { pictures, withBrowser } from './browser.mjs';
+import { pictures } from './pictures.mjs';
 
 const waitFor = (page, text) => page.waitForFunction((wanted) => document.getElementById('list').textContent.includes(wanted), text);
 const lines = (page) => page.$$eval('#list .record', (rows) => rows.map((row) => row.querySelector('.what').textContent));
@@ -16,7 +16,7 @@ async function choose(page, text) {
     return page.textContent('#detail');
 }
 
-await withBrowser(async (newPage, folder, port, framesFile, saved, packets, tap) => {
+export default async function ({ newPage }, folder, port, framesFile, saved, packets, tap) {
     const page = await newPage(`http://127.0.0.1:${port}/`);
     await waitFor(page, 'TCP ended first by the ');
     assert.equal(await page.textContent('#state'), 'live');
@@ -92,6 +92,12 @@ await withBrowser(async (newPage, folder, port, framesFile, saved, packets, tap)
         await page.waitForFunction((name) => document.getElementById('state').textContent === name, path.split('/').at(-1));
         assert.deepEqual(await lines(page), all);
     }
+    // Seventeen megabytes of other things, and the same behind them. Of lines the latest are kept.
+    for (const path of [`${saved}.large`, `${packets}.large`]) {
+        await page.setInputFiles('#file', path);
+        await page.waitForFunction((name) => document.getElementById('state').textContent === name, path.split('/').at(-1));
+        assert.deepEqual((await lines(page)).slice(-all.length), all);
+    }
     writeFileSync(`${saved}.bad`, '{"kind":"note","text":"<b>one</b>","time":1,"record":1,"connection":1}\nnonsense\n{"kind":"frame","head":"8"}\n');
     await page.setInputFiles('#file', `${saved}.bad`);
     await page.waitForFunction(() => document.getElementById('state').textContent.includes('2 lines left out'));
@@ -131,4 +137,4 @@ await withBrowser(async (newPage, folder, port, framesFile, saved, packets, tap)
     await pictures(page, 'tap', folder);
     await choose(page, 'message 1 text, 3 frames');
     await pictures(page, 'tap-message', folder);
-});
+}

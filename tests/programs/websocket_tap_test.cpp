@@ -9,10 +9,12 @@
 #include "tests/support/npm.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/text.hpp"
+#include "websocket/tap_pcap.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <csignal>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -142,6 +144,26 @@ TEST_CASE("tap: what is no WebSocket passes, and is shown as what it is", "[prog
     CHECK_THAT(told, ContainsSubstring("no HTTP from the client: from here on only bytes") &&
                          ContainsSubstring("no HTTP from the server") && ContainsSubstring("\"what?\\n\""));
     CHECK(told.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("tap: bodies in chunks, and the WebSocket behind them", "[programs][websocket][tap]") {
+    Peer target = Peer::bound(SOCK_STREAM);
+    Server server = start_tap("127.0.0.1:" + target.port());
+    Through one(server, target);
+    const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    const std::string post = "POST /login HTTP/1.1\r\nHost: x\r\n" + chunked, answer = "HTTP/1.1 200 OK\r\n" + chunked;
+    one.client.send(post);
+    CHECK(one.server_side.receive(post.size()) == post);
+    one.server_side.send(answer);
+    CHECK(one.client.receive(answer.size()) == answer);
+    one.shake_hands();
+    one.client.send(wire::masked(0x81, "fine"));
+    CHECK(one.server_side.receive(10) == wire::masked(0x81, "fine"));
+    const std::string told = server.expect(Stream::out, "\"fine\"");
+    CHECK_THAT(told, ContainsSubstring(" -> 15 bytes of a body in chunks\n") &&
+                         ContainsSubstring(" <- 15 bytes of a body in chunks\n") &&
+                         ContainsSubstring("\"5\\r\\nhello\\r\\n0\\r\\n\\r\\n\"") &&
+                         ContainsSubstring("WebSocket from here on") && !ContainsSubstring("only bytes"));
 }
 
 TEST_CASE("tap: a header that can't be one, and from there on bytes", "[programs][websocket][tap]") {
@@ -431,16 +453,27 @@ TEST_CASE("tap: npm's ws and Python's websockets, tshark's word, and the page in
     CHECK(count_of(seen, "\n") >= 13);
     CHECK(seen == frames_by_tap(saved));
 
-    const std::string chromium = find_chromium();
-    if (chromium.empty()) return;
+    if (!can_test_pages()) return;
     write_file(frames, seen);
     // The page's files are compared with what there is now: what comes later goes elsewhere.
     write_file(folder / "then.jsonl", read_file(saved));
-    Process page({"node", "tests/interop/tap_page.mjs", chromium, program("screenshots"), page_port, frames,
-                  folder / "then.jsonl", folder / "then.pcap", server.port()},
-                 *packages);
-    page.expect_exit(0, 3 * patience);
-    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    // And two that are large, with a message at the end.
+    std::string lines;
+    for (int i = 0; i < 170; ++i)
+        lines +=
+            R"({"kind":"raw","connection":1,"time":1,"size":50000,"plain":")" + std::string(100'000, '0') + "\"}\n";
+    write_file(folder / "then.jsonl.large", lines + read_file(saved));
+    websocket::PcapWriter writer;
+    websocket::Happening happening{websocket::Happening::Kind::open, 99, 1'000'000};
+    happening.ends = std::make_shared<const websocket::Happening::Ends>(websocket::Happening::Ends{
+        resolve("127.0.0.1", 1, SOCK_STREAM).front(), resolve("127.0.0.1", 2, SOCK_STREAM).front()});
+    std::string large = websocket::PcapWriter::head() + writer.take(happening);
+    happening.kind = websocket::Happening::Kind::bytes;
+    happening.bytes.assign(50'000, '\x01');
+    for (int i = 0; i < 350; ++i)
+        large += writer.take(happening);
+    write_file(folder / "then.pcap.large", large + read_file(packets).substr(websocket::PcapWriter::head().size()));
+    PageTest("tap_page.mjs", {page_port, frames, folder / "then.jsonl", folder / "then.pcap", server.port()}).finish();
     CHECK(read_file(folder / "then.pcap.page") ==
           read_file(packets).substr(0, read_file(folder / "then.pcap.page").size()));
 }

@@ -394,6 +394,58 @@ TEST_CASE("observer: what is no WebSocket", "[unit][websocket][observer]") {
     CHECK(frames(records).empty());
 }
 
+TEST_CASE("observer: bodies in chunks, both ways, and a WebSocket behind them", "[unit][websocket][observer]") {
+    const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    const std::string post = "5\r\nhello\r\n00a ; x=y\r\n0\r\n\r\nGET /\r\n0\r\nTrailer: x\r\n\r\n";
+    const std::string page = "3\r\nabc\r\n0\r\n\r\n";
+    Records records = check_cuts({{up, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"},
+                                  {down, "HTTP/1.1 200 OK\r\n" + chunked + page},
+                                  {up, "POST /form HTTP/1.1\r\nHost: x\r\n" + chunked + post},
+                                  {down, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n" + page},
+                                  {up, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"},
+                                  {down, "HTTP/1.1 200 OK\r\n" + chunked},
+                                  {up, request()},
+                                  {down, response() + frame(0x81, "hi")}});
+    CHECK(of_kind(records, Record::Kind::http).size() == 8);
+    CHECK(of_kind(records, Record::Kind::note).empty());
+    REQUIRE(frames(records).size() == 1);
+    CHECK(frames(records)[0].plain == "hi");
+    const Records bodies = of_kind(records, Record::Kind::raw);
+    REQUIRE(bodies.size() == 3);
+    CHECK(bodies[1].text == "a body in chunks");
+    CHECK(bodies[1].direction == up);
+    CHECK(bodies[1].plain == post);
+    CHECK(bodies[1].size == post.size());
+
+    // A refusal with a body, and another try; the request has one, too, and it came before the answer.
+    records = check_cuts({{up, request("Transfer-Encoding: chunked\r\n") + page},
+                          {down, "HTTP/1.1 401 Unauthorized\r\n" + chunked + page},
+                          {up, request()},
+                          {down, response() + frame(0x81, "hi")}});
+    CHECK(of_kind(records, Record::Kind::handshake).size() == 2);
+    CHECK(of_kind(records, Record::Kind::note).empty());
+    CHECK(frames(records).size() == 1);
+
+    for (const auto& [body, why] : std::vector<std::pair<std::string, std::string>>{
+             {"x\r\n", "no such chunk size"},
+             {"1\r\nhello\r\n", "a chunk is longer than it says"},
+             {"1\nh\n0\n\n", "a line of the body's framing does not end in CR LF"},
+             {std::string(2000, '0'), "a line of the body's framing is too long"}}) {
+        records = check_cuts({{up, "GET / HTTP/1.1\r\n\r\n"},
+                              {down, "HTTP/1.1 200 OK\r\n" + chunked},
+                              {down, body + "what follows is nobody's"}});
+        const Records notes = of_kind(records, Record::Kind::note);
+        REQUIRE(notes.size() == 1);
+        CHECK(notes[0].text == why + ": from here on only bytes");
+    }
+    for (const char* field : {"Transfer-Encoding: gzip", "Content-Length: 5, 5", "Content-Length: -1"}) {
+        records = check_cuts({{up, "POST / HTTP/1.1\r\n" + std::string(field) + "\r\n\r\nhello"}});
+        const Records notes = of_kind(records, Record::Kind::note);
+        REQUIRE(notes.size() == 1);
+        CHECK(notes[0].text == "where the body ends can't be told: from here on only bytes");
+    }
+}
+
 TEST_CASE("observer: a client that does not wait for the answer", "[unit][websocket][observer]") {
     const Records records = check_cuts({{up, request() + masked(0x81, "early")},
                                         {up, masked(0x81, "too", 1)},
@@ -455,6 +507,14 @@ TEST_CASE("observer: ends, and who was first", "[unit][websocket][observer]") {
         CHECK(cut[0].plain == "He");
         CHECK(cut[0].problems == std::vector<std::string>{"the stream ends with 3 of its bytes missing"});
     }
+    SECTION("within a body") {
+        Observer other([&](Record&& record) { records.push_back(std::move(record)); });
+        other.open("a", "b", 1);
+        other.bytes(up, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", 2);
+        other.fin(up, 3);
+        CHECK(of_kind(records, Record::Kind::note).at(0).text == "the stream ends within a body");
+        observer.reset(up, 4);
+    }
     SECTION("a Close without an answer") {
         observer.bytes(up, masked(0x88, close_body(1001)), 4);
         observer.fin(up, 5);
@@ -490,6 +550,21 @@ TEST_CASE("observer: bytes that nobody has seen", "[unit][websocket][observer]")
         observer.gap(down, large.size() - 100, 5);
         observer.bytes(down, frame(0x81, "next"), 6);
         CHECK(frames(records).size() == 2);
+    }
+    SECTION("within a body, the next head is found") {
+        Observer other([&](Record&& record) { records.push_back(std::move(record)); });
+        const std::string fields =
+            GENERATE("Content-Length: 10\r\n\r\n12", "Transfer-Encoding: chunked\r\n\r\na\r\n12");
+        const bool chunked = fields.starts_with("T");
+        other.open("a", "b", 1);
+        other.bytes(up, "POST / HTTP/1.1\r\n" + fields, 2);
+        other.gap(up, 8, 3);
+        other.bytes(up, (chunked ? "\r\n0\r\n\r\n" : "") + request(), 4);
+        CHECK(of_kind(records, Record::Kind::http).back().line == "GET /chat HTTP/1.1");
+        CHECK(of_kind(records, Record::Kind::note).empty());
+        other.bytes(down, "HTTP/1.1 200 OK\r\n" + fields, 5);
+        other.gap(down, 9, 6);  // and a part of what comes behind it
+        CHECK(of_kind(records, Record::Kind::note).size() == 2);
     }
     SECTION("over a header, it is not") {
         observer.gap(down, 10, 5);

@@ -3,8 +3,9 @@
 const $ = (id) => document.getElementById(id);
 const SUFFIX = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const MOST_RECORDS = 5000; // in memory: the oldest are forgotten
+const MOST_OF_FILE = 50000;
 const MOST_LINES = 1500; // in the list
-const MOST_FILE = 16 * 1024 * 1024;
+const PIECE = 256 * 1024; // of a file
 const OPCODES = { 0: 'continuation', 1: 'text', 2: 'binary', 8: 'close', 9: 'ping', 10: 'pong' };
 const CODES = {
     1000: 'normal closure', 1001: 'going away', 1002: 'protocol error', 1003: 'unsupported data',
@@ -17,9 +18,12 @@ const CODES = {
 let records = []; // those that are kept
 let forgotten = 0;
 let lost = 0; // that the tap did not send, since this page was too slow
+let broken = 0; // lines of a file that are no records
 let waiting = []; // that came while it was paused
 let paused = false;
 let file = null; // the name of the file that is shown instead
+let loads = 0; // which of the files that is, or none
+let answered = null; // what waits for the tap's answer to a piece of it
 let chosen = null;
 let begin = null; // the first record's time
 let socket = null;
@@ -185,7 +189,8 @@ function count() {
     if ($('list').childElementCount < records.length) parts.push(`${$('list').childElementCount} shown`);
     if (waiting.length > 0) parts.push(`${waiting.length} came since the pause`);
     if (forgotten > 0) parts.push(`${forgotten} older ones forgotten here`);
-    if (lost > 0) parts.push(`${lost} not sent, since this page was too slow`);
+    if (lost > 0) parts.push(file ? `${lost} left out: too many at once` : `${lost} not sent, since this page was too slow`);
+    if (broken > 0) parts.push(`${counted(broken, 'line')} left out`);
     $('counts').textContent = records.length + forgotten + lost + waiting.length === 0 ? 'nothing has passed yet' : parts.join(', ');
 }
 
@@ -196,8 +201,8 @@ function forget(array, most) {
     forgotten += surplus;
 }
 
-function take(some) {
-    if (some.length === 0) return count();
+function keep(some) {
+    if (some.length === 0) return;
     begin ??= some[0].time;
     for (const { connection } of some) {
         if ([...$('connection').options].some((option) => option.value === String(connection))) continue;
@@ -210,7 +215,11 @@ function take(some) {
     const asked = some.findLast(({ kind, direction, line }) => kind === 'http' && direction === 'up' && /^GET \//.test(line ?? ''));
     if (asked && !$('resource').typed) $('resource').value = asked.line.split(' ')[1];
     records.push(...some);
-    forget(records, MOST_RECORDS);
+    forget(records, file ? MOST_OF_FILE : MOST_RECORDS);
+}
+
+function take(some) {
+    keep(some);
     append(some.filter(isWanted));
     count();
 }
@@ -218,7 +227,7 @@ function take(some) {
 function clear() {
     records = [];
     waiting = [];
-    forgotten = lost = 0;
+    forgotten = lost = broken = 0;
     begin = chosen = null;
     $('connection').replaceChildren($('connection').options[0]);
     $('detail').replaceChildren(element('p', 'dim', 'Choose a line: with the mouse, or with the arrow keys in the list.'));
@@ -397,14 +406,13 @@ function detail(record) {
 
 function parseLines(text) {
     const all = [];
-    let broken = 0;
     for (const part of text.split('\n')) {
         if (part.trim() === '') continue;
         try {
             const record = JSON.parse(part);
             // A file may be anybody's: what is used below has to be what it is called.
             const list = (value) => value === undefined || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
-            const digits = (value) => value === undefined || /^([0-9a-f]{2})*$/.test(value);
+            const digits = (value) => value === undefined || (/^[0-9a-f]*$/.test(value) && value.length % 2 === 0);
             const good = typeof record.kind === 'string' && list(record.problems) && list(record.fields) &&
                 ['head', 'payload', 'plain', 'masking_key'].every((name) => digits(record[name])) &&
                 (record.kind !== 'frame' || /^([0-9a-f]{2}){2,14}$/.test(record.head ?? ''));
@@ -415,12 +423,12 @@ function parseLines(text) {
             ++broken;
         }
     }
-    return [all, broken];
+    return all;
 }
 
 function takeMessage(text) {
-    const [all, broken] = parseLines(text);
-    if (all[0]?.kind === 'file') return showFile(all, broken);
+    const all = parseLines(text);
+    if (all[0]?.kind === 'file') return all[0].load === loads && answered?.(all);
     if (all[0]?.kind === 'provoked') return showProvoked(all[0]);
     if (file) return;
     for (const record of all.filter(({ kind }) => kind === 'lost')) lost += record.count;
@@ -431,32 +439,47 @@ function takeMessage(text) {
     count();
 }
 
-function showFile(all, broken) {
-    const name = file;
-    clear();
-    file = name ?? 'a file';
-    for (const record of all.filter(({ kind }) => kind === 'lost')) lost += record.count;
-    take(all.filter(({ kind }) => kind !== 'file' && kind !== 'lost'));
-    const problem = all.find(({ error }) => error)?.error;
-    $('live').hidden = false;
-    state(problem ? `${file}: ${problem}` : broken > 0 ? `${file}: ${counted(broken, 'line')} left out` : file, Boolean(problem) || broken > 0);
-}
-
 function state(text, bad = false) {
     $('state').textContent = text;
     $('state').className = bad ? 'bad' : '';
 }
 
+// A file of any size, piece by piece: lines of JSON are read here, packets by the tap.
 async function load(chosenFile) {
-    if (chosenFile.size > MOST_FILE) return state('larger than 16 MiB: show it in the terminal, by tap --read', true);
-    const bytes = await chosenFile.arrayBuffer();
+    const number = ++loads;
     file = chosenFile.name;
-    if (new Uint8Array(bytes)[0] === 0x7b) { // {
-        const [all, broken] = parseLines(new TextDecoder().decode(bytes));
-        return showFile(all, broken);
+    clear();
+    $('live').hidden = false;
+    const decoder = new TextDecoder();
+    const isLines = new Uint8Array(await chosenFile.slice(0, 1).arrayBuffer())[0] === 0x7b; // {
+    if (!isLines && socket?.readyState !== WebSocket.OPEN) return state('a pcap is taken apart by the tap, and it is not there', true);
+    if (!isLines) socket.send(JSON.stringify({ load: number }));
+    let rest = '';
+    let problem = '';
+    for (let at = 0, last = false; !last && !problem; at += PIECE) {
+        const bytes = await chosenFile.slice(at, at + PIECE).arrayBuffer();
+        if (number !== loads) return; // another one was chosen meanwhile
+        last = bytes.byteLength === 0;
+        state(`${file}: ${Math.round((100 * at) / Math.max(chosenFile.size, at, 1))} %`);
+        if (isLines) {
+            rest += decoder.decode(bytes, { stream: !last });
+            const end = last ? rest.length : rest.lastIndexOf('\n') + 1;
+            keep(parseLines(rest.slice(0, end)));
+            rest = rest.slice(end);
+        } else {
+            const [head, ...some] = await new Promise((done) => {
+                answered = done;
+                socket.send(bytes);
+            });
+            if (number !== loads) return;
+            problem = head.error ?? '';
+            for (const { count: left } of some.filter(({ kind }) => kind === 'lost')) lost += left;
+            keep(some.filter(({ kind }) => kind !== 'lost'));
+        }
     }
-    if (socket?.readyState !== WebSocket.OPEN) return state('a pcap is taken apart by the tap, and it is not there', true);
-    socket.send(bytes);
+    showAll();
+    if (broken > 0) problem = `${counted(broken, 'line')} left out`;
+    state(problem ? `${file}: ${problem}` : file, problem !== '');
 }
 
 function connect() {
@@ -469,6 +492,7 @@ function connect() {
     socket.onmessage = ({ data }) => takeMessage(data);
     socket.onclose = () => {
         $('provoke').disabled = $('provocation').options.length === 0; // an answer on its way is lost
+        answered?.([{ error: 'the tap is gone' }]); // and the rest of a file, too
         if (!file) state('no tap: trying again', true);
         setTimeout(connect, 2000);
     };
@@ -531,10 +555,11 @@ $('save').onclick = () => {
 };
 $('load').onclick = () => $('file').click();
 $('file').onchange = () => {
-    if ($('file').files[0]) load($('file').files[0]);
+    if ($('file').files[0]) load($('file').files[0]).catch((error) => state(`${file}: ${error.message}`, true));
     $('file').value = '';
 };
 $('live').onclick = () => {
+    ++loads;
     file = null;
     $('live').hidden = true;
     socket.close(); // and what the tap has kept comes with the next connection

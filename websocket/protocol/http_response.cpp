@@ -88,7 +88,7 @@ HttpResponseReader::Part HttpResponseReader::judge_head() {
         if (lengths > 0) return malformed("two lengths: Content-Length and Transfer-Encoding");
         if (!is_1_1 || coding.size() != 1 || !equal_ignoring_case(coding[0], "chunked"))
             return malformed("a Transfer-Encoding that is not chunked");
-        return Part::chunk_size;
+        return Part::chunked;
     }
     if (lengths == 0) {
         keeps_alive_ = false;
@@ -101,44 +101,67 @@ HttpResponseReader::Part HttpResponseReader::judge_head() {
 }
 
 HttpResponseReader::Part HttpResponseReader::take_body(std::string_view& input) {
-    switch (part_) {
-        case Part::chunk_size:
-            return take_line(input) ? judge_chunk_size() : part_;
-        case Part::chunk_end:
-            if (!take_line(input)) return part_;
-            return line_.empty() ? Part::chunk_size : malformed("a chunk is longer than it says");
-        case Part::trailer: {
-            const std::size_t before = input.size();
-            const bool whole = take_line(input);
-            trailer_bytes_ += before - input.size();
-            if (trailer_bytes_ > most_trailer_bytes) return malformed("the trailer is too large");
-            if (!whole || part_ == Part::malformed) return part_;
-            return line_.empty() ? Part::complete : Part::trailer;
-        }
-        default:
-            break;
+    std::string_view piece = input;
+    ChunkReader::Status status = ChunkReader::Status::incomplete;
+    if (part_ == Part::chunked) {
+        status = chunks_.take(input, piece);
+    } else {
+        if (part_ == Part::counted)
+            piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, piece.size())));
+        input.remove_prefix(piece.size());
     }
-    const std::size_t count = part_ == Part::until_end
-                                  ? input.size()
-                                  : static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size()));
-    if (body_.size() + count > most_) return malformed("the body is too large");
-    body_.append(input.substr(0, count));
-    input.remove_prefix(count);
-    if (part_ == Part::until_end) return part_;
+    if (status == ChunkReader::Status::malformed) return malformed(chunks_.problem());
+    if (body_.size() + piece.size() > most_) return malformed("the body is too large");
+    body_.append(piece);
+    if (part_ == Part::counted) left_ -= piece.size();
+    const bool ends = part_ == Part::counted ? left_ == 0 : status == ChunkReader::Status::complete;
+    return ends ? Part::complete : part_;
+}
+
+// ---- Chunks
+
+ChunkReader::Status ChunkReader::take(std::string_view& input, std::string_view& piece) {
+    piece = {};
+    while (!input.empty() && piece.empty() && part_ != Part::complete && part_ != Part::malformed)
+        part_ = take_part(input, piece);
+    return part_ == Part::complete    ? Status::complete
+           : part_ == Part::malformed ? Status::malformed
+                                      : Status::incomplete;
+}
+
+bool ChunkReader::skip(std::uint64_t count) {
+    if (part_ != Part::data || count > left_) return false;
     left_ -= count;
-    if (left_ > 0) return part_;
-    return part_ == Part::counted ? Part::complete : Part::chunk_end;
+    if (left_ == 0) part_ = Part::data_end;
+    return true;
+}
+
+ChunkReader::Part ChunkReader::take_part(std::string_view& input, std::string_view& piece) {
+    if (part_ == Part::data) {
+        piece = input.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size())));
+        input.remove_prefix(piece.size());
+        left_ -= piece.size();
+        return left_ > 0 ? Part::data : Part::data_end;
+    }
+    const std::size_t before = input.size();
+    const bool whole = take_line(input);
+    if (part_ == Part::trailer) trailer_bytes_ += before - input.size();
+    if (trailer_bytes_ > most_trailer_bytes) return malformed("the trailer is too large");
+    if (!whole) return part_;
+    if (part_ == Part::size) return judge_size();
+    if (part_ == Part::trailer) return line_.empty() ? Part::complete : Part::trailer;
+    return line_.empty() ? Part::size : malformed("a chunk is longer than it says");
 }
 
 /// "1f", or "1f;name=value", whose extension nobody needs (RFC 9112, 7.1.1).
-HttpResponseReader::Part HttpResponseReader::judge_chunk_size() {
+ChunkReader::Part ChunkReader::judge_size() {
     if (!parse_whole(trim(std::string_view(line_).substr(0, line_.find(';'))), 16, left_))
         return malformed("no such chunk size");
-    return left_ == 0 ? Part::trailer : Part::chunk;
+    return left_ == 0 ? Part::trailer : Part::data;
 }
 
 /// Gathers a line that ends in CR LF, and nothing less; true: line_ is whole, without them.
-bool HttpResponseReader::take_line(std::string_view& input) {
+bool ChunkReader::take_line(std::string_view& input) {
     if (line_whole_) line_.clear();
     line_whole_ = false;
     const std::size_t end = input.find('\n');
@@ -157,6 +180,11 @@ bool HttpResponseReader::take_line(std::string_view& input) {
     line_.resize(line_.size() - 2);
     line_whole_ = true;
     return true;
+}
+
+ChunkReader::Part ChunkReader::malformed(const char* problem) {
+    problem_ = problem;
+    return Part::malformed;
 }
 
 }  // namespace websocket

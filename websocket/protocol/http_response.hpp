@@ -1,6 +1,7 @@
 #pragma once
 // An HTTP/1.1 response as a client reads it (RFC 9112): the head, and a body of which one must know where it ends.
 // Bytes in, status and body out. Strict where two readers could disagree, since one of them would be cheated.
+// ChunkReader finds the end of a chunked body alone, whoever sends it.
 
 #include "websocket/protocol/handshake.hpp"
 
@@ -10,6 +11,50 @@
 #include <string_view>
 
 namespace websocket {
+
+/// What stands around the pieces of a chunked body (RFC 9112, 7.1): a size before each, a line break behind it, and at
+/// the end a trailer.
+class ChunkReader {
+public:
+    enum class Status : std::uint8_t {
+        incomplete,
+        complete,   ///< what is left of the input belongs to what comes behind the body
+        malformed,  ///< or over a limit: problem() says why
+    };
+
+    /// Takes bytes from the front of input, up to the end of the first piece of the body that is in it; none: "". To be
+    /// called until the input is empty or the status another.
+    Status take(std::string_view& input, std::string_view& piece);
+    /// So many bytes of the body passed, and nobody has looked. False: they were more than what is left of this chunk.
+    bool skip(std::uint64_t count);
+
+    const char* problem() const { return problem_; }
+
+private:
+    enum class Part : std::uint8_t {
+        size,  // a line with the size of the next chunk
+        data,
+        data_end,  // the line break behind it
+        trailer,   // lines behind the last chunk, until an empty one
+        complete,
+        malformed,
+    };
+
+    Part take_part(std::string_view& input, std::string_view& piece);
+    Part judge_size();
+    bool take_line(std::string_view& input);
+    Part malformed(const char* problem);
+
+    static constexpr std::size_t most_line_bytes = 1024;
+    static constexpr std::size_t most_trailer_bytes = 8192;
+
+    Part part_ = Part::size;
+    std::uint64_t left_ = 0;  // of the chunk
+    std::string line_;
+    bool line_whole_ = false;
+    std::size_t trailer_bytes_ = 0;
+    const char* problem_ = "";
+};
 
 class HttpResponseReader {
 public:
@@ -39,36 +84,26 @@ public:
 private:
     enum class Part : std::uint8_t {
         head,
-        counted,     // so many bytes
-        until_end,   // of the connection
-        chunk_size,  // a line with the size of the next chunk
-        chunk,
-        chunk_end,  // the line break behind it
-        trailer,    // lines behind the last chunk, until an empty one
+        counted,    // so many bytes
+        until_end,  // of the connection
+        chunked,
         complete,
         malformed,
     };
 
     Part judge_head();
-    Part judge_chunk_size();
     Part take_body(std::string_view& input);
-    bool take_line(std::string_view& input);
     Part malformed(const char* problem);
     Status status() const;
-
-    static constexpr std::size_t most_line_bytes = 1024;
-    static constexpr std::size_t most_trailer_bytes = 8192;
 
     HttpHeadReader reader_;
     std::size_t most_;
     Part part_ = Part::head;
     int code_ = 0;
     bool keeps_alive_ = false;
-    std::uint64_t left_ = 0;  // of a body or a chunk
-    std::string line_;
-    bool line_whole_ = false;
+    std::uint64_t left_ = 0;  // of a body
+    ChunkReader chunks_;
     int interim_ = 0;  // responses before the real one
-    std::size_t trailer_bytes_ = 0;
     std::string body_;
     std::string problem_;
 };

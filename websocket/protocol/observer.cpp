@@ -111,7 +111,7 @@ void Observer::flush() {
 /// What a piece of a stream that ends here cuts; "": nothing.
 std::string Observer::place(const Lane& lane) const {
     if (lane.state == State::head) return lane.head.empty() ? "" : "head";
-    if (lane.state == State::body) return "body";
+    if (lane.state == State::body || lane.state == State::chunks) return "body";
     if (lane.state == State::raw) return "";
     return lane.in_payload ? "payload" : lane.header_bytes.empty() ? "" : "header";
 }
@@ -160,16 +160,8 @@ void Observer::take(Direction direction, std::string_view bytes) {
         std::size_t count = 0;
         if (lane.state == State::head) {
             count = take_head(direction, rest);
-        } else if (lane.state == State::body) {
-            count = std::min<std::uint64_t>(rest.size(), lane.body_left);
-            lane.body_left -= count;
-            Record raw = record(Record::Kind::raw, direction);
-            raw.offset = lane.offset;
-            raw.size = count;
-            raw.plain = rest.substr(0, std::min(count, kept_of_frame));
-            raw.text = "body";
-            told(std::move(raw));
-            if (lane.body_left == 0) lane.state = State::head;
+        } else if (lane.state == State::body || lane.state == State::chunks) {
+            count = take_body(direction, rest);
         } else if (lane.state == State::frames) {
             count = take_frame(direction, rest);
         } else if (lane.state == State::waiting) {
@@ -234,9 +226,10 @@ void Observer::gap(Direction direction, std::uint64_t count, std::int64_t time) 
             lane.utf8_matters = false;
         }
         if (lane.missing == 0) end_frame(direction);
-    } else if (lane.state == State::body && lane.body_left > count) {
+    } else if (lane.state == State::body && lane.body_left >= count) {
         lane.body_left -= count;
-    } else if (lane.state != State::raw) {
+        if (lane.body_left == 0) lane.state = State::head;
+    } else if (lane.state != State::raw && (lane.state != State::chunks || !lane.chunks.skip(count))) {
         go_on_without(direction, "where the next frame or head begins can't be told any more");
     }
     flush();
@@ -274,6 +267,8 @@ void Observer::finish(Direction direction, const char* how) {
     } else if (lane.state == State::frames && lane.in_payload) {
         lane.problems.emplace_back(fmt::format("the stream ends with {} of its bytes missing", lane.missing));
         end_frame(direction);
+    } else if (lane.state == State::body || lane.state == State::chunks) {
+        note(direction, "the stream ends within a body");
     } else if (lane.state == State::frames && !lane.header_bytes.empty()) {
         note(direction, "the stream ends in a frame's header: " + hex(lane.header_bytes));
     }
@@ -382,17 +377,52 @@ std::size_t Observer::take_head(Direction direction, std::string_view bytes) {
     return count;
 }
 
-/// A body whose length stands before it is passed over; of any other the end is not looked for.
-void Observer::expect_body(Lane& lane, const HttpHead& head) {
+/// Where does the body end, if there is one (RFC 9112, 6.3)?
+void Observer::expect_body(Direction direction, const HttpHead& head) {
+    Lane& lane = this->lane(direction);
     lane.state = State::head;
     if (head.count("transfer-encoding") > 0) {
-        lane.state = State::raw;
+        const std::vector<std::string> codings = head.list("transfer-encoding");
+        if (codings.empty() || !equal_ignoring_case(codings.back(), "chunked"))
+            return go_on_without(direction, "where the body ends can't be told");
+        lane.state = State::chunks;
+        lane.chunks = {};
     } else if (const std::string* length = head.find("content-length")) {
         const auto [end, error] = std::from_chars(length->data(), length->data() + length->size(), lane.body_left);
-        lane.state = error != std::errc{} || end != length->data() + length->size() ? State::raw
-                     : lane.body_left > 0                                           ? State::body
-                                                                                    : State::head;
+        if (error != std::errc{} || end != length->data() + length->size())
+            return go_on_without(direction, "where the body ends can't be told");
+        if (lane.body_left > 0) lane.state = State::body;
     }
+}
+
+/// Passes over the bytes of a body, and what stands around its chunks: up to its end, behind which the next head may
+/// be.
+std::size_t Observer::take_body(Direction direction, std::string_view bytes) {
+    Lane& lane = this->lane(direction);
+    const bool chunked = lane.state == State::chunks;
+    std::size_t count = 0;
+    auto status = ChunkReader::Status::incomplete;
+    if (chunked) {
+        std::string_view rest = bytes, piece;
+        while (!rest.empty() && status == ChunkReader::Status::incomplete)
+            status = lane.chunks.take(rest, piece);
+        count = bytes.size() - rest.size();
+        if (status == ChunkReader::Status::complete) lane.state = State::head;
+    } else {
+        count = std::min<std::uint64_t>(bytes.size(), lane.body_left);
+        lane.body_left -= count;
+        if (lane.body_left == 0) lane.state = State::head;
+    }
+    if (count > 0) {
+        Record raw = record(Record::Kind::raw, direction);
+        raw.offset = lane.offset;
+        raw.size = count;
+        raw.plain = bytes.substr(0, std::min(count, kept_of_frame));
+        raw.text = chunked ? "a body in chunks" : "a body";
+        told(std::move(raw));
+    }
+    if (status == ChunkReader::Status::malformed) go_on_without(direction, lane.chunks.problem());
+    return count;
 }
 
 void Observer::judge_request(HttpHead head) {
@@ -403,7 +433,7 @@ void Observer::judge_request(HttpHead head) {
     if (request.upgrades) {
         up.state = State::waiting;
     } else {
-        expect_body(up, head);
+        expect_body(Direction::up, head);
     }
     if (request.upgrades) request.head = std::move(head);
     requests_.push_back(std::move(request));
@@ -426,13 +456,13 @@ void Observer::judge_response(const HttpHead& head) {
     } else if (head.count("content-length") + head.count("transfer-encoding") == 0) {
         down.state = State::raw;  // up to the end of the connection (RFC 9112, 6.3)
     } else {
-        expect_body(down, head);
+        expect_body(Direction::down, head);
     }
     if (!request.upgrades) return;
     Record one = record(Record::Kind::handshake, Direction::down);
     one.text = "refused: " + escaped(head.first_line);
     told(std::move(one));
-    lane(Direction::up).state = State::head;
+    if (lane(Direction::up).state == State::waiting) expect_body(Direction::up, request.head);
     flush_waiting();
 }
 

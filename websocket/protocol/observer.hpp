@@ -9,6 +9,7 @@
 #include "websocket/protocol/deflate.hpp"
 #include "websocket/protocol/frame.hpp"
 #include "websocket/protocol/handshake.hpp"
+#include "websocket/protocol/http_response.hpp"
 #include "websocket/protocol/utf8.hpp"
 
 #include <array>
@@ -118,7 +119,7 @@ public:
     bool is_over() const { return over_; }
 
 private:
-    enum class State : std::uint8_t { head, body, waiting, frames, raw };
+    enum class State : std::uint8_t { head, body, chunks, waiting, frames, raw };
 
     struct Ping {
         std::string payload;
@@ -137,6 +138,7 @@ private:
         std::uint64_t segments = 0;
         std::string head = {};        // of HTTP
         std::uint64_t body_left = 0;  // of HTTP
+        ChunkReader chunks = {};
         std::deque<Piece> waiting = {};
         std::size_t waiting_bytes = 0;
 
@@ -181,7 +183,8 @@ private:
     void judge_request(HttpHead head);
     void judge_response(const HttpHead& head);
     void shake_hands(const Request& request, const HttpHead& response);
-    void expect_body(Lane& lane, const HttpHead& head);
+    void expect_body(Direction direction, const HttpHead& head);
+    std::size_t take_body(Direction direction, std::string_view bytes);
     void go_on_without(Direction direction, const std::string& why);
     void flush_waiting();
     std::size_t take_frame(Direction direction, std::string_view bytes);
