@@ -20,6 +20,7 @@
 
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -46,6 +47,7 @@ struct Link {
     bool connecting = true;
     bool client_ended = false;  // it sends no more: an empty message, or Close
     bool shut = false;          // and the target was told
+    bool target_ended = false;  // it sends no more
     bool reading = false;       // what the target is watched for
     bool writing = true;
     Buffer to_target = {};  // bytes that the target has not taken yet
@@ -111,7 +113,9 @@ void Bridge::connect_next(Link& link) {
         TRY(close(link.fd));
         link.fd = -1;
         if (link.next_address < targets_.size()) return connect_next(link);
-        server_.close(link.client, close_code::bad_gateway, "no connection to the target: " + error_name(error));
+        // A Unix socket whose queue is full says so at once, where TCP would try again.
+        const std::uint16_t code = error == EAGAIN ? close_code::try_again_later : close_code::bad_gateway;
+        server_.close(link.client, code, "no connection to the target: " + error_name(error));
         links_.erase(link.client);
         return;
     }
@@ -192,8 +196,10 @@ void Bridge::receive_from_target(Link& link) {
     if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
     if (received == -1) throw SocketError(errno, {"recv(link.fd, ...)", __FILE__, __LINE__});
     if (received == 0) {
+        if (std::exchange(link.target_ended, true)) return end(link);  // both its ways have ended
+        // What the client has said until it hears of it is still for the target.
         server_.close(id, close_code::normal, "the target has ended");
-        return end(link);
+        return watch(id);
     }
     link.down += static_cast<std::uint64_t>(received);
     server_.send(id, Opcode::binary, {arrived_.data(), static_cast<std::size_t>(received)});
@@ -205,9 +211,8 @@ void Bridge::client_ended(Id id) {
     const auto found = links_.find(id);
     if (found == links_.end()) return;
     Link& link = found->second;
-    if (link.connecting) return end(link);
     link.client_ended = true;
-    send_to_target(link);
+    if (!link.connecting) send_to_target(link);
     watch(id);
     server_.after(1000 * drain_seconds, [this, id] {
         if (const auto still = links_.find(id); still != links_.end()) end(still->second);
@@ -218,14 +223,16 @@ void Bridge::client_ended(Id id) {
 /// instead of filling our memory.
 void Bridge::watch(Id id) {
     const auto found = links_.find(id);
-    if (found == links_.end() || found->second.connecting) return;
+    if (found == links_.end()) return;
     Link& link = found->second;
-    const bool reading = server_.unsent(id) < queue_limit;
+    server_.pause(id, link.to_target.size() >= queue_limit);
+    if (link.connecting) return;
+    if (link.target_ended && link.shut) return end(link);
+    const bool reading = !link.target_ended && server_.unsent(id) < queue_limit;
     const bool writing = !link.to_target.empty();
     if (reading != link.reading || writing != link.writing) server_.watch_for(link.fd, reading, writing);
     link.reading = reading;
     link.writing = writing;
-    server_.pause(id, link.to_target.size() >= queue_limit);
 }
 
 /// Reset, for instance. The client is told, since to it this is no orderly end.
@@ -263,15 +270,16 @@ int main(int argc, char** argv) try {
         argc, argv,
         {.summary =
              "WebSocket bridge: a byte stream in binary messages, for pages that want to talk to a TCP or Unix server.",
-         .more = {{"to", "HOST:PORT|PATH", "the target, and the only one", &to},
-                  {"listen", "PORT", "the same as --port", &listen_at},
-                  {"origin", "ORIGIN", "let pages from there connect, too; * for all", &origin},
-                  {"page", "FOLDER", "where the page is", &settings.page_folder},
-                  {"connections", "N", "clients at a time; the next ones wait", &settings.connections, 1, 100'000},
-                  {"message", "BYTES", "close (1009) on a message larger than that", &message, 1, 1 << 30},
-                  {"idle", "SECONDS", "ping a client that was silent for so long", &settings.idle_seconds, 1, 86400},
-                  {"pong", "SECONDS", "drop one that neither answers nor reads by then", &settings.pong_seconds, 1,
-                   86400}}});
+         .more = {
+             {"to", "HOST:PORT|PATH", "the target, and the only one", &to},
+             {"listen", "PORT", "the same as --port", &listen_at},
+             {"origin", "ORIGIN", "let pages from there connect, too; * for all", &origin},
+             {"page", "FOLDER", "where the page is", &settings.page_folder},
+             {"connections", "N", "clients at a time; the next ones wait", &settings.connections, 1, 100'000},
+             {"message", "BYTES", "close (1009) on a message larger than that", &message, 1, 1 << 30},
+             {"idle", "SECONDS", "ping a client that was silent for so long", &settings.idle_seconds, 1, 86400},
+             {"pong", "SECONDS", "drop one that neither answers nor reads by then", &settings.pong_seconds, 1, 86400},
+             {"closing", "SECONDS", "and one that does not answer Close", &settings.closing_seconds, 1, 86400}}});
     settings.front_page = "bridge.html";
     settings.host = options.host;
     settings.policy.subprotocols = {"binary"};  // what websockify's clients offer

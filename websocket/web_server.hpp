@@ -910,8 +910,9 @@ inline std::int64_t WebServer::deadline(const Client& client) const {
     if (client.phase == Phase::leaving) return after(client.unsent.empty() ? 1 : settings_.pong_seconds);
     if (!client.unsent.empty()) return after(settings_.pong_seconds);
     if (client.phase == Phase::request) return after(settings_.request_seconds);
-    if (client.phase != Phase::websocket || client.paused) return INT64_MAX;  // the program's time
+    if (client.phase != Phase::websocket) return INT64_MAX;  // the program's time
     if (client.peer->close_sent()) return after(settings_.closing_seconds);
+    if (client.paused) return INT64_MAX;  // and here, too
     return after(client.asked ? settings_.pong_seconds : settings_.idle_seconds);
 }
 

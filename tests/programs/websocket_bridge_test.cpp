@@ -2,6 +2,7 @@
 // port, a byte stream that is the same at both ends, and neither side ever ahead of the other by more than a few
 // buffers.
 
+#include "common/stream.hpp"
 #include "tests/catch.hpp"
 #include "tests/programs/websocket_peer.hpp"
 #include "tests/support/files.hpp"
@@ -226,8 +227,10 @@ TEST_CASE("bridge: a client's Close is the target's end, behind all bytes", "[pr
 }
 
 TEST_CASE("bridge: what the target does", "[programs][websocket][bridge]") {
-    Peer target = Peer::bound(SOCK_STREAM);
-    const Server server = start_bridge("127.0.0.1:" + target.port());
+    const TempDir folder;
+    const bool is_unix = GENERATE(false, true);
+    Peer target = is_unix ? Peer::bound_to_path(folder / "target") : Peer::bound(SOCK_STREAM);
+    Server server = start_bridge(is_unix ? folder / "target" : "127.0.0.1:" + target.port(), {"--closing", "1"});
     WebSocketPeer peer(server);
     Peer accepted = target.accept();
     SECTION("sends and ends: all of it, and then Close") {
@@ -240,8 +243,22 @@ TEST_CASE("bridge: what the target does", "[programs][websocket][bridge]") {
     SECTION("ends its side only: what we still send arrives until our Close") {
         accepted.end_sending();
         CHECK(peer.frame() == "88 " + wire::shown(close_body(1000, "the target has ended")));
+        peer.send_frame(0x82, "said before we knew");
+        CHECK(accepted.receive(19) == "said before we knew");
+        peer.send_frame(0x82, ", all of it");
+        peer.send_frame(0x88, close_body(1000));
+        CHECK(accepted.receive_to_end() == ", all of it");
+        CHECK(peer.frames_to_end().empty());
+    }
+    SECTION("ends, and nobody hears of it: that costs nothing") {
+        accepted.close();
+        CHECK(peer.frame() == "88 " + wire::shown(close_body(1000, "the target has ended")));
+        const double before = cpu_seconds(server.pid());
+        CHECK(peer.rest().bytes.empty());  // until its patience with us is over
+        CHECK(cpu_seconds(server.pid()) < before + 0.5);
     }
     SECTION("resets: no orderly end") {
+        if (is_unix) return;
         peer.send_frame(0x82, "x");  // so the bridge knows that it is connected
         CHECK(accepted.receive(1) == "x");
         accepted.reset();
@@ -327,6 +344,55 @@ TEST_CASE("bridge: whoever does not read is waited for, and costs no memory", "[
     }
 }
 
+TEST_CASE("bridge: a connection that takes its time costs no memory, and loses nothing",
+          "[programs][websocket][bridge]") {
+    Peer target = Peer::bound(SOCK_STREAM);
+    listen(target.fd(), 0);
+    // One waits to be accepted, and so the kernel answers nobody else: the bridge's connect() goes on and on.
+    Peer first(connect_to_any({target.address()}));
+    Server server = start_bridge("127.0.0.1:" + target.port());
+    WebSocketPeer peer(server);
+    const long before = resident_kilobytes(server.pid());
+    const std::string message = wire::masked(0x82, std::string(10'000, 'x'));
+    size_t sent = 0;
+    for (int idle = 0; idle < 20;) {
+        const ssize_t taken = send(peer.socket().fd(), message.data() + sent % message.size(),
+                                   message.size() - sent % message.size(), MSG_DONTWAIT);
+        idle = taken > 0 ? 0 : idle + 1;
+        if (taken > 0) sent += static_cast<size_t>(taken);
+        if (taken <= 0) serve_processes(Milliseconds(20));
+        if (sent > 200'000'000) throw Unexpected("it takes everything");
+    }
+    if (before > 0 && !is_sanitized()) CHECK(most_resident_kilobytes(server.pid()) < before + 8'000);
+    peer.socket().end_sending();
+    const Peer held = target.accept();
+    Peer accepted = target.accept();  // when the bridge's SYN has come once more
+    CHECK(accepted.receive_to_end().size() == sent / message.size() * 10'000);
+}
+
+TEST_CASE("bridge: a Unix socket with a full queue", "[programs][websocket][bridge]") {
+    const TempDir folder;
+    const Peer target = Peer::bound_to_path(folder / "target");
+    listen(target.fd(), 0);
+    const Server server = start_bridge(folder / "target");
+    WebSocketPeer first(server), second(server);
+    CHECK(second.frame() == "88 " + wire::shown(close_body(1013, "no connection to the target: EAGAIN")));
+}
+
+TEST_CASE("bridge: ended by a signal while its target does not read", "[programs][websocket][bridge]") {
+    const Peer target = Peer::bound(SOCK_STREAM);
+    Server server = start_bridge("127.0.0.1:" + target.port(), {"--closing", "1"});
+    WebSocketPeer peer(server);
+    const std::string message = wire::masked(0x82, std::string(100'000, 'x'));
+    for (int idle = 0; idle < 20;) {  // it is not read any more
+        if (send(peer.socket().fd(), message.data(), message.size(), MSG_DONTWAIT) > 0) continue;
+        ++idle;
+        serve_processes(Milliseconds(20));
+    }
+    server.signal(SIGINT);
+    server.expect_exit(0);
+}
+
 TEST_CASE("bridge: ended by a signal, it tells every client", "[programs][websocket][bridge]") {
     const Server target = start_server("tcp/poll_server");
     Server server = start_bridge(target.address());
@@ -376,23 +442,18 @@ TEST_CASE("bridge: a pair with websockify, both ways round", "[programs][websock
 }
 
 TEST_CASE("bridge: its page", "[programs][websocket][bridge][browser]") {
-    const auto packages = npm_packages();
-    const std::string chromium = packages ? find_chromium() : "";
-    if (chromium.empty()) return;
+    if (!can_test_pages()) return;
     const Server echo = start_server("tcp/poll_server"), chat = start_server("tcp/chat_server"),
                  local = start_server("unix/echo_server");
     const FreePort nobody;
     const Server a = start_bridge(echo.address()), b = start_bridge(chat.address()), c = start_bridge(local.address()),
                  d = start_bridge("127.0.0.1:" + nobody.text());
-    Process page({"node", "tests/interop/bridge_page.mjs", chromium, program("screenshots"), a.port(), b.port(),
-                  c.port(), d.port()},
-                 *packages);
-    page.expect(Stream::out, "anna is here", 2 * patience);
+    PageTest page("bridge_page.mjs", {a.port(), b.port(), c.port(), d.port()});
+    page.process().expect(Stream::out, "anna is here", 2 * patience);
     Process peter(chat.client("tcp/chat_client", {"--name", "peter"}));
     peter.expect(Stream::out, "hello peter", 2 * patience);
     peter.feed("hello anna\n");
-    page.expect_exit(0, 2 * patience);
-    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    page.finish();
 }
 
 TEST_CASE("bridge: noVNC's page and a VNC server", "[programs][websocket][bridge][interop][browser]") {
@@ -400,9 +461,7 @@ TEST_CASE("bridge: noVNC's page and a VNC server", "[programs][websocket][bridge
     if (!has_tool("Xtigervnc") || !has_tool("python3")) return;
     if (!std::filesystem::exists(novnc + "/vnc_lite.html"))
         return skip("novnc is not installed (sh scripts/setup --dev)");
-    const auto packages = npm_packages();
-    const std::string chromium = packages ? find_chromium() : "";
-    if (chromium.empty()) return;
+    if (!can_test_pages()) return;
     const TempDir folder;
     const std::string path = folder / "vnc";
     // It listens at a Unix socket alone. Which display it is, it finds out itself, and then says.
@@ -416,11 +475,7 @@ TEST_CASE("bridge: noVNC's page and a VNC server", "[programs][websocket][bridge
     port = port.substr(port.rfind(' ') + 1);
     const Server server = start_bridge(path, {"--origin", "http://127.0.0.1:" + port});
     std::filesystem::create_directories(program("screenshots"));
-    Process page(
-        {"node", "tests/interop/novnc.mjs", chromium, program("screenshots"), port, server.port(), "a small desktop"},
-        *packages);
-    page.expect_exit(0, 2 * patience);
-    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    PageTest("novnc.mjs", {port, server.port(), "a small desktop"}).finish();
     desktop.signal(SIGTERM);  // so that it takes its lock file in /tmp with it
     desktop.wait();
 }
