@@ -1,13 +1,13 @@
-// The bridge's page in a browser: node bridge_page.mjs CHROMIUM FOLDER ECHO CHAT UNIX NOBODY
+// The bridge's page in a browser: pages.mjs runs bridge_page.mjs FOLDER ECHO CHAT UNIX NOBODY
 // ECHO, CHAT and UNIX are the ports of bridges to tcp/echo_server, tcp/chat_server and unix/echo_server; NOBODY's target is
 // not there. FOLDER gets the pictures.
 
 import assert from 'node:assert/strict';
-import { pictures, withBrowser } from './browser.mjs';
+import { pictures } from './pictures.mjs';
 
 const log = (page, text) => page.waitForFunction((wanted) => document.getElementById('log').textContent.includes(wanted), text);
 
-await withBrowser(async (newPage, folder, echo, chat, unix, nobody) => {
+export default async function ({ newPage }, folder, echo, chat, unix, nobody) {
     for (const port of [echo, unix]) {
         const page = await newPage(`http://127.0.0.1:${port}/`);
         await page.keyboard.press('Tab'); // by keyboard alone
@@ -49,4 +49,4 @@ await withBrowser(async (newPage, folder, echo, chat, unix, nobody) => {
         await page.click('#connect');
         await log(page, 'closed: 1014 no connection to the target: ECONNREFUSED');
     }
-});
+}

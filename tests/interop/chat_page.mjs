@@ -1,18 +1,11 @@
-// The chat's page in two windows, beside a terminal: node chat_page.mjs CHROMIUM FOLDER SERVER PROXY
+// The chat's page in two windows, beside a terminal: pages.mjs runs chat_page.mjs FOLDER SERVER PROXY
 //
 // SERVER and PROXY are ports: of the server, and of something between it and the second page that may be cut. The test
 // does what this asks for by a line on standard output, and says so by a line on standard input. FOLDER gets the
 // pictures.
 
 import assert from 'node:assert/strict';
-import { createInterface } from 'node:readline';
-import { pictures, withBrowser } from './browser.mjs';
-
-const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function ask(what) {
-    console.log(what);
-    assert.equal((await input.next()).value, what);
-}
+import { pictures } from './pictures.mjs';
 
 const log = (page, text) => page.waitForFunction((wanted) => document.getElementById('log').textContent.includes(wanted), text);
 const state = (page, text) => page.waitForFunction((wanted) => document.getElementById('state').textContent.includes(wanted), text);
@@ -26,7 +19,7 @@ async function say(page, text) {
     await page.press('#line', 'Enter');
 }
 
-await withBrowser(async (newPage, folder, server, proxy) => {
+export default async function ({ newPage, ask }, folder, server, proxy) {
     // By keyboard alone.
     const anna = await newPage(`http://127.0.0.1:${server}/`);
     await anna.waitForFunction(() => document.activeElement.id === 'name');
@@ -106,4 +99,4 @@ await withBrowser(async (newPage, folder, server, proxy) => {
     await state(anna, 'you have left');
     assert.equal(await anna.isDisabled('#line'), true);
     assert.equal(await anna.isEnabled('#join'), true);
-});
+}

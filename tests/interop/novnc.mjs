@@ -1,10 +1,9 @@
-// Debian's noVNC in a browser, and a VNC server behind the bridge: node novnc.mjs CHROMIUM FOLDER PAGES BRIDGE NAME
+// Debian's noVNC in a browser, and a VNC server behind the bridge: pages.mjs runs novnc.mjs FOLDER PAGES BRIDGE NAME
 // PAGES is the port of a web server with noVNC's files, BRIDGE that of the bridge, and NAME the desktop's name.
 
 import assert from 'node:assert/strict';
-import { withBrowser } from './browser.mjs';
 
-await withBrowser(async (newPage, folder, pages, bridge, name) => {
+export default async function ({ newPage }, folder, pages, bridge, name) {
     const page = await newPage(`http://127.0.0.1:${pages}/vnc_lite.html?host=127.0.0.1&port=${bridge}&path=`);
     await page.waitForFunction((text) => document.getElementById('status').textContent === text, `Connected to ${name}`);
     const [width, height] = await page.evaluate(() => {
@@ -19,4 +18,4 @@ await withBrowser(async (newPage, folder, pages, bridge, name) => {
         return dots.some((value, i) => i % 4 === 3 && value !== 0);
     });
     await page.screenshot({ path: `${folder}/novnc.png` });
-});
+}

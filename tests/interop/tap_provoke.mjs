@@ -1,10 +1,10 @@
-// Bad frames on purpose from the tap's page: node tap_provoke.mjs CHROMIUM FOLDER PORT
+// Bad frames on purpose from the tap's page: pages.mjs runs tap_provoke.mjs FOLDER PORT
 // PORT is the page's; behind the tap is a server of ours.
 
 import assert from 'node:assert/strict';
-import { pictures, withBrowser } from './browser.mjs';
+import { pictures } from './pictures.mjs';
 
-await withBrowser(async (newPage, folder, port) => {
+export default async function ({ newPage }, folder, port) {
     const page = await newPage(`http://127.0.0.1:${port}/`);
     const detail = (text) => page.waitForFunction((wanted) => document.getElementById('detail').textContent.includes(wanted), text);
     await page.waitForFunction(() => !document.getElementById('provoke').disabled);
@@ -31,4 +31,4 @@ await withBrowser(async (newPage, folder, port) => {
     const lines = ['http GET /chat HTTP/1.1', 'text FIN RSV2 MASK, 5 bytes  "Hello" !! RSV2', 'close FIN'];
     for (const line of lines) await page.waitForFunction((wanted) => document.getElementById('list').textContent.includes(wanted), line);
     await pictures(page, 'tap-provoke', folder);
-});
+}

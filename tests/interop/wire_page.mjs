@@ -1,12 +1,12 @@
-// The pages and the picture that scripts/wire writes, in a browser: node wire_page.mjs CHROMIUM FOLDER PAGES
+// The pages and the picture that scripts/wire writes, in a browser: pages.mjs runs wire_page.mjs FOLDER PAGES
 // PAGES has tcp.html, tcp.svg, udp.html, websocket.html and unix.html in it. FOLDER gets the pictures.
 
 import assert from 'node:assert/strict';
-import { pictures, withBrowser } from './browser.mjs';
+import { pictures } from './pictures.mjs';
 
 const about = (page) => page.textContent('#about');
 
-await withBrowser(async (newPage, folder, pages) => {
+export default async function ({ newPage }, folder, pages) {
     const page = await newPage(`file://${pages}/tcp.html`);
     const rows = await page.locator('.row').count();
     assert.ok(rows > 30, `${rows} rows`);
@@ -59,4 +59,4 @@ await withBrowser(async (newPage, folder, pages) => {
     assert.equal(await picture.evaluate(() => document.documentElement.tagName), 'svg');
     assert.equal(await picture.evaluate(() => document.querySelectorAll('.row title').length), rows);
     await picture.screenshot({ path: `${folder}/wire-tcp-svg.png` });
-});
+}

@@ -695,45 +695,40 @@ TEST_CASE("websocket chat: curl gets the page", "[programs][websocket][chat][int
 }
 
 TEST_CASE("websocket chat: its page", "[programs][websocket][chat][browser]") {
-    const auto packages = npm_packages();
-    const std::string chromium = packages ? find_chromium() : "";
-    if (chromium.empty()) return;
+    if (!can_test_pages()) return;
     std::unique_ptr<Server> server(new Server(start_chat()));
     const std::string port = server->port(), proxy_port = Peer::bound(SOCK_STREAM).port();
     auto proxy = start_proxy(proxy_port, *server);
-    Process page({"node", "tests/interop/chat_page.mjs", chromium, program("screenshots"), port, proxy_port},
-                 *packages);
-    const auto asked = [&](const std::string& what) { page.expect(Stream::out, what + "\n", 2 * patience); };
+    PageTest page("chat_page.mjs", {port, proxy_port});
+    const auto asked = [&](const std::string& what) { page.process().expect(Stream::out, what + "\n", 2 * patience); };
     asked("a terminal comes and speaks");
     Process terminal(server->client(chatter, {"--name", "terminal", "--first-wait", "100", "--longest-wait", "500"}));
     terminal.feed("hello from the terminal\n");
     terminal.expect(Stream::out, "<terminal> hello from the terminal\n");
-    page.feed("a terminal comes and speaks\n");
+    page.process().feed("a terminal comes and speaks\n");
     asked("the proxy is killed");
     CHECK_THAT(terminal.out(), ContainsSubstring("<peter> <img src=x onerror=\"document.title=1\">\n"));
     proxy.reset();
-    page.feed("the proxy is killed\n");
+    page.process().feed("the proxy is killed\n");
     asked("the proxy is started again");
     proxy = start_proxy(proxy_port, *server);
-    page.feed("the proxy is started again\n");
+    page.process().feed("the proxy is started again\n");
     asked("the server is killed");
     server->signal(SIGKILL);
     server->wait();
     terminal.expect(Stream::err, "* not connected: ");
     terminal.feed("typed while the server was away\n");
-    page.feed("the server is killed\n");
+    page.process().feed("the server is killed\n");
     asked("the server is started again");
     server.reset(new Server(start_chat({"--port", port})));
-    page.feed("the server is started again\n");
+    page.process().feed("the server is started again\n");
     asked("the server is ended");
     terminal.expect(Stream::out, "is anybody there?\n");
     CHECK(count_of(terminal.out(), "meanwhile 20\n") == 1);
     CHECK(count_of(terminal.out(), "said into nothing\n") == 1);
     CHECK(count_of(terminal.out(), "typed while the server was away\n") == 1);
     server->signal(SIGINT);
-    page.feed("the server is ended\n");
-    page.close_input();
-    page.expect_exit(0, 2 * patience);
-    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    page.process().feed("the server is ended\n");
+    page.finish();
     server->expect_exit(0);
 }

@@ -305,14 +305,10 @@ TEST_CASE("provoke: the tap does it for its own page, and for no other", "[progr
 }
 
 TEST_CASE("provoke: in the tap's page", "[programs][websocket][provoke][tap][browser]") {
-    const auto packages = npm_packages();
-    const std::string chromium = packages ? find_chromium() : "";
-    if (chromium.empty()) return;
+    if (!can_test_pages()) return;
     const Server echo = start_server("websocket/event_server");
     Server tap = start_server("websocket/tap", {"--to", echo.address(), "--page", "0", "--quiet"});
     const std::string line = tap.expect_line(Stream::out, "the page: ");
     const std::string port = line.substr(line.rfind(':') + 1, line.size() - line.rfind(':') - 2);
-    Process page({"node", "tests/interop/tap_provoke.mjs", chromium, program("screenshots"), port}, *packages);
-    page.expect_exit(0, 2 * patience);
-    CHECK_THAT(page.out(), Catch::Matchers::EndsWith("done\n"));
+    PageTest("tap_provoke.mjs", {port}).finish();
 }

@@ -536,17 +536,12 @@ TEST_CASE("wire: used wrongly", "[programs][wire]") {
 
 TEST_CASE("wire: the page, in a browser", "[programs][wire][browser]") {
     if (!has_network()) return;
-    const std::string chromium = find_chromium();
-    if (chromium.empty()) return;
-    const auto packages = npm_packages();
-    if (!packages) return;
+    if (!can_test_pages()) return;
     const TempDir folder;
     run({script, "tcp/echo", "--html", folder / "tcp.html", "--svg", folder / "tcp.svg", "--", "hello <b>&amp; 안녕"});
     run({script, "udp/echo", "--loss", "40", "--client", "--timeout 50", "--html", folder / "udp.html"});
     run({script, "websocket/echo", "--html", folder / "websocket.html"});
     run({script, "unix/echo", "--html", folder / "unix.html"});
     CHECK(std::filesystem::file_size(folder / "tcp.html") < 100'000);
-    Process page({"node", "tests/interop/wire_page.mjs", chromium, program("screenshots"), folder.path()}, *packages);
-    page.expect_exit(0, 3 * patience);
-    CHECK_THAT(page.out(), ContainsSubstring("done"));
+    PageTest("wire_page.mjs", {folder.path()}).finish();
 }

@@ -1,6 +1,11 @@
+#define CATCH_CONFIG_EXTERNAL_INTERFACES  // of version 2: listeners
+
 #include "tests/support/npm.hpp"
 
+#include "tests/catch.hpp"
 #include "tests/support/skip.hpp"
+
+#include <nlohmann/json.hpp>
 
 #include <fcntl.h>
 #include <filesystem>
@@ -44,3 +49,60 @@ std::optional<Surroundings> npm_packages() {
     }
     return Surroundings{.environment = {"NODE_PATH=" + fs::absolute(directory).string() + "/node_modules"}};
 }
+
+// ---- Pages
+
+bool can_test_pages() { return npm_packages() && !find_chromium().empty(); }
+
+std::unique_ptr<Process>& PageTest::browser() {
+    static std::unique_ptr<Process> shared;
+    return shared;
+}
+
+PageTest::PageTest(const std::string& script, const Process::Command& arguments) {
+    const auto packages = npm_packages();
+    if (!packages) throw Unexpected("no packages for " + script);
+    if (!browser() || !browser()->is_running())
+        browser() =
+            std::make_unique<Process>(Process::Command{"node", "tests/interop/pages.mjs", find_chromium()}, *packages);
+    nlohmann::json line{script, program("screenshots")};
+    for (const std::string& argument : arguments)
+        line.push_back(argument);
+    process().feed(line.dump() + "\n");
+}
+
+PageTest::~PageTest() {
+    if (!finished_) browser().reset();
+}
+
+std::string PageTest::finish(Milliseconds limit) {
+    std::string printed = process().expect(Stream::out, "done\n", limit);
+    finished_ = true;
+    return printed;
+}
+
+void PageTest::end_browser() {
+    if (!browser()) return;
+    if (browser()->is_running()) {
+        browser()->close_input();
+        browser()->wait();
+    }
+    browser().reset();
+}
+
+namespace {
+
+#if __has_include(<catch2/catch_all.hpp>)
+using Listener = Catch::EventListenerBase;
+#else
+using Listener = Catch::TestEventListenerBase;
+#endif
+
+class BehindTheLastTest : public Listener {
+public:
+    using Listener::Listener;
+    void testRunEnded(const Catch::TestRunStats&) override { PageTest::end_browser(); }
+};
+CATCH_REGISTER_LISTENER(BehindTheLastTest)
+
+}  // namespace

@@ -1,51 +1,17 @@
-// What the tests of pages share: a browser, its complaints, and pictures of a page as different readers have it.
-//
-// Chromium is Debian's: its path is the first argument. playwright-core only drives it.
+// What the tests of pages share: pictures of a page as different readers have it.
 
-import { mkdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-
-const { chromium } = createRequire(import.meta.url)('playwright-core');
-
-/// Runs a test with a browser, and ends the process with a status: test(newPage, argument...). newPage(options) opens a
-/// page in a context of its own. Whatever a page complains of (errors, what its policy forbids) fails the test.
-export async function withBrowser(test) {
-    const [executablePath, ...rest] = process.argv.slice(2);
-    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] });
-    const complaints = [];
-    const newPage = async (url, options = {}) => {
-        const page = await (await browser.newContext(options)).newPage();
-        page.setDefaultTimeout(20_000);
-        page.on('pageerror', (error) => complaints.push(`${error}`));
-        page.on('console', (message) => {
-            // That a connection failed is what some tests are about.
-            if (message.type() === 'error' && !/ERR_CONNECTION|WebSocket connection|Failed to load resource|ERR_INCOMPLETE|ERR_EMPTY/.test(message.text()))
-                complaints.push(message.text());
-        });
-        await page.goto(url);
-        return page;
-    };
-    try {
-        await test(newPage, ...rest);
-        if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join('; ')}`);
-        console.log('done');
-    } catch (error) {
-        console.error(error);
-        process.exitCode = 1;
-    } finally {
-        await browser.close();
-    }
-}
+import { mkdirSync, writeFileSync } from 'node:fs';
 
 /// Pictures of a page in its present state, into build/screenshots/, and what a reader could not see in any of them:
 /// anything wider than the window.
 export async function pictures(page, name, folder) {
     mkdirSync(folder, { recursive: true });
+    const devtools = await page.context().newCDPSession(page);
     const kinds = {
         light: [1280, 800, 'light'],
         dark: [1280, 800, 'dark'],
         projector: [1920, 1080, 'light'],
-        phone: [390, 844, 'light'],
+        phone: [360, 640, 'light'],
         'phone-dark': [320, 640, 'dark'],
     };
     for (const [kind, [width, height, colorScheme]] of Object.entries(kinds)) {
@@ -56,8 +22,16 @@ export async function pictures(page, name, folder) {
         if (beyond > 0) throw new Error(`${name} is ${beyond} pixels wider than a window of ${width}`);
         const poor = await page.evaluate(poorContrast);
         if (poor.length > 0) throw new Error(`${name}, ${kind}: hard to read: ${poor.join('; ')}`);
-        await page.screenshot({ path: `${folder}/${name}-${kind}.png` });
+        // page.screenshot() has it compressed as well as it can be, which takes longer than all the rest.
+        const options = { format: 'png', optimizeForSpeed: true };
+        if (kind.startsWith('phone')) { // all that there is to scroll
+            const whole = await page.evaluate(() => document.documentElement.scrollHeight);
+            Object.assign(options, { captureBeyondViewport: true, clip: { x: 0, y: 0, width, height: whole, scale: 1 } });
+        }
+        const { data } = await devtools.send('Page.captureScreenshot', options);
+        writeFileSync(`${folder}/${name}-${kind}.png`, Buffer.from(data, 'base64'));
     }
+    await devtools.detach();
 }
 
 /// Texts whose contrast with what is behind them is below 4.5 to 1 (WCAG 2.1, 1.4.3). Runs in the page.
