@@ -174,7 +174,7 @@ function showCounters(text) {
         const bytes = one.received + one.sent;
         const delay = way.timed === 0 ? '–' : `${(Math.max(0, way.delay) / way.timed).toFixed(1)} ms`;
         const cells = [one.updates, one.requests, one.connections, one.received, one.sent,
-            one.updates === 0 ? '–' : (bytes / one.updates).toFixed(1), delay];
+            one.updates === 0 ? '–' : (bytes / one.updates).toLocaleString('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 }), delay];
         cells.forEach((cell, i) => {
             way.cells[i].textContent = typeof cell === 'number' ? cell.toLocaleString('en') : cell;
         });
