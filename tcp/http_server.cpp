@@ -50,6 +50,7 @@ struct Settings {
 };
 
 constexpr std::size_t small_body = 16384;            // a file up to this goes out with its head, in one send()
+constexpr std::size_t together = 16384;              // answers that are ready wait for the next ones, up to so much
 constexpr std::size_t turn = std::size_t{1} << 20U;  // so many bytes to one client, and then it is the others' turn
 constexpr std::size_t names_at_a_time = 256;         // of a listing
 constexpr std::size_t shown_of_request = 200;        // bytes of its first line, by --log
@@ -246,7 +247,7 @@ void Server::receive(Client& client) {
 void Server::advance(Client& client) {
     for (;;) {
         // Requests may come several at a time (pipelining): small answers to them go out together, in their order.
-        while (!client.last && client.left == 0 && client.folder == nullptr && client.output.size() < small_body &&
+        while (!client.last && client.left == 0 && client.folder == nullptr && client.output.size() < together &&
                next_request(client)) {
         }
         if (!client.has_answer()) break;
