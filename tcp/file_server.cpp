@@ -295,8 +295,8 @@ void serve(int connection, const Settings& settings) {
     }
 }
 
-/// Hangs up so that the client gets all that we sent. close() while there is something unread answers with RST, and
-/// that makes the client's kernel throw away what its program has not received yet.
+/// Hangs up so that the client gets all that we sent. close() while there is something unread answers with RST: what
+/// has not left yet is lost, and the client's kernel may throw away what its program has not received yet.
 void hang_up(int connection) {
     if (TRY(shutdown(connection, SHUT_WR)) == -1) return;
     limit_waiting(connection, 1);

@@ -65,7 +65,7 @@ void serve(int connection, Framing framing, size_t limit) {
 }
 
 /// Says goodbye to a client that may be in the middle of sending. close() would answer what is unread with RST, which
-/// destroys what we sent and the client has not read: so FIN goes first, and for a second we read and forget.
+/// may destroy what we sent and the client has not read: so FIN goes first, and for a second we read and forget.
 void part(int connection) {
     using namespace std::chrono;
     CALL(shutdown(connection, SHUT_WR));

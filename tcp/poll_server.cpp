@@ -6,7 +6,7 @@
 // No call on a client's socket waits here: it fails with EAGAIN instead. The one place to wait is poll(), for all of
 // them at once. poll() is told of every descriptor each time, and each time its answer is searched for those that are
 // ready: this costs the more, the more clients there are, busy or not.
-// Try it: a client that does not read,  cat /dev/zero | build/tcp/echo_client | sleep 1000 , and others beside it.
+// Try it: a client that does not read,  bash -c 'cat /dev/zero >/dev/tcp/127.0.0.1/7000' , and others beside it.
 
 #include "common/address.hpp"
 #include "common/call.hpp"

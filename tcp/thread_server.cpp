@@ -4,8 +4,8 @@
 //     terminal 2:  build/tcp/echo_client                          (and in terminals 3, 4, ...)
 //
 // A thread has its own stack and shares all else, descriptors too: nothing is copied, nothing has to be collected, and
-// nothing is protected, either. Try it: ps -o pid,lwp,stat,comm -L -C thread_server ; then let serve() write beside its
-// buffer, in this program and in fork_server.cpp, and see who is still served.
+// nothing is protected, either. Try it: ps -o pid,lwp,stat,comm -L -C thread_server ; then let serve() follow a bad
+// pointer, in this program and in fork_server.cpp, and see who is still served.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
