@@ -7,6 +7,7 @@
 #include "common/call.hpp"
 #include "common/errors.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -22,10 +23,12 @@ class FileError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Is it a file's name, and not a way to anywhere else? At most 200 bytes; "." in front would hide it.
+/// Is it a file's name, and not a way to anywhere else? At most 200 bytes; "." in front would hide it, and control
+/// characters could command the terminal of whoever lists the folder.
 inline bool is_plain_name(std::string_view name) {
+    const auto is_wrong = [](unsigned char c) { return c == '/' || c < ' ' || c == 0x7F; };
     return !name.empty() && name.size() <= 200 && name.front() != '.' &&
-           name.find_first_of({"/\0", 2}) == std::string_view::npos;
+           std::none_of(name.begin(), name.end(), is_wrong);
 }
 
 class IncomingFile {

@@ -42,8 +42,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t most_transfers = 64;   // at a time
 constexpr std::size_t most_lingering = 256;  // and with those that are complete
-constexpr std::chrono::seconds linger{5};
-constexpr int first_patience = 7;  // time-outs: a client that doubles its own has asked three times by then
+// Debian's tftp and curl ask again after 5 s, however short our own time-out is: that late, the answer to our first
+// datagram may come, and for a last block whose ACK was lost, perhaps twice.
+constexpr std::chrono::seconds first_patience{7}, linger{16};
 constexpr std::size_t longest_error = tftp::default_block;
 
 struct Settings {
@@ -83,12 +84,15 @@ void send_to(const Transfer& transfer, const Address& to, const std::string& dat
         fmt::print(stderr, "{}: {}\n", to.text(), describe_error(errno));
 }
 
-/// Sends something new, and waits for its answer from now on; for the first one so long that the client can ask again.
+/// Sends something new, and waits for its answer from now on; for the first one so long that a client that doubles its
+/// own time-outs has asked three times.
 void send_next(Transfer& transfer, const std::string& datagram) {
     transfer.last = datagram;
     transfer.tries = 1;
     transfer.sent = Clock::now();
-    transfer.due = transfer.sent + (transfer.proved ? 1 : first_patience) * transfer.timeout;
+    transfer.due =
+        transfer.sent + (transfer.proved ? transfer.timeout
+                                         : std::max<std::chrono::milliseconds>(first_patience, 7 * transfer.timeout));
     send_to(transfer, transfer.client, datagram);
 }
 
@@ -216,6 +220,7 @@ void take(Transfer& transfer, const Datagram& datagram) {
     const auto packet = tftp::parse(datagram.bytes);
     if (!packet) return;  // damaged, perhaps: as good as lost
     if (packet->opcode == tftp::Opcode::error) return end(transfer, "the client: " + escaped(packet->bytes));
+    if (!transfer.proved) transfer.due = transfer.sent + transfer.timeout;  // from now on we may repeat it
     transfer.proved = true;
     if (transfer.sending && packet->opcode == tftp::Opcode::ack) {
         if (transfer.sending->receive(packet->number)) send_next(transfer, transfer.sending->datagram());
@@ -275,7 +280,12 @@ void begin(std::list<Transfer>& transfers, int endpoint, const Datagram& datagra
         if (silent == transfers.end()) return answer(tftp::Error::undefined, "busy: try again later");
         end(*silent, "no answer, and others wait");
     }
-    if (transfers.size() >= most_lingering) return answer(tftp::Error::undefined, "busy: try again later");
+    if (transfers.size() >= most_lingering) {  // the one that is complete for the longest time has waited enough
+        const auto complete = std::find_if(transfers.begin(), transfers.end(), [](const Transfer& transfer) {
+            return transfer.receiving && transfer.receiving->finished() && !transfer.over;
+        });
+        if (complete != transfers.end()) complete->over = true;
+    }
     const Address here = local_address(endpoint).with_port(0);
     const int fd = TRY(socket(here.family(), SOCK_DGRAM, 0));
     if (fd == -1 || TRY(bind(fd, here.get(), here.length())) == -1) {

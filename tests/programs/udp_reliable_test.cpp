@@ -86,6 +86,33 @@ TEST_CASE("udp reliable: how a transfer has ended is known, though others came a
     CHECK(count_of(receiver.err(), "mine") == 1);
 }
 
+TEST_CASE("udp reliable: what comes from another address is of another transfer", "[programs][udp][files]") {
+    const std::string pair = GENERATE("udp/stop_and_wait", "udp/window");
+    const TempDir target;
+    Server receiver = start_server(pair + "_receiver", {"--folder", target.path()});
+    const Address there = address_of(receiver);
+    Peer sender = Peer::bound(SOCK_DGRAM), stranger = Peer::bound(SOCK_DGRAM);
+    Address from;
+    // The stranger has seen the number of the transfer, and is always a little faster.
+    const std::string bytes = random_bytes(3000);
+    const auto datagrams = datagrams_of("mine", bytes, 77), evil = datagrams_of("mine", random_bytes(3000), 77);
+    for (std::size_t i = 0; i < datagrams.size(); ++i) {
+        if (i > 0) stranger.send_to(there, evil[i]);
+        sender.send_to(there, datagrams[i]);
+        const auto ack = transfer::parse(sender.receive_from(from));
+        REQUIRE(ack);
+        CHECK(ack->kind == Kind::ack);
+        CHECK(ack->number == i + 1);
+    }
+    receiver.expect(Stream::err, "mine (3000 bytes) is complete");
+    CHECK(read_file(target / "mine") == bytes);
+    stranger.send_to(there, datagrams.back());  // nor is anybody else told how it has ended
+    sender.send_to(there, datagrams.back());
+    CHECK(transfer::parse(sender.receive_from(from))->number == datagrams.size());
+    char room[100];
+    CHECK(recv(stranger.fd(), room, sizeof room, MSG_DONTWAIT) == -1);
+}
+
 TEST_CASE("udp reliable: a sender that only repeats itself is given up; one that sends too much, too",
           "[programs][udp][files]") {
     const std::string pair = GENERATE("udp/stop_and_wait", "udp/window");
@@ -122,6 +149,33 @@ TEST_CASE("udp reliable: a sender that only repeats itself is given up; one that
         CHECK(answer->kind == (i == 0 ? Kind::ack : Kind::error));  // told again, however often it sends
     }
     CHECK(files_of(target.path()) == 1);
+}
+
+TEST_CASE("udp reliable: a file that is not what was announced is not kept", "[programs][udp][files]") {
+    using namespace transfer;
+    const std::string pair = GENERATE("udp/stop_and_wait", "udp/window");
+    const bool is_short = GENERATE(false, true);
+    const TempDir target;
+    Server receiver = start_server(pair + "_receiver", {"--folder", target.path()});
+    const std::string bytes = random_bytes(2000);
+    auto datagrams = datagrams_of("lie", bytes, 77);
+    const std::string_view first_half = std::string_view(bytes).substr(0, piece_size);
+    if (is_short) {  // the checksum is right, but there is less than was announced
+        datagrams.resize(2);
+        datagrams.push_back(to_bytes({Kind::data, last_flag, 0, 77, 2, 2, FieldWriter().u32(crc(first_half)).str()}));
+    } else {
+        datagrams.back() = to_bytes({Kind::data, last_flag, 0, 77, 3, 3, FieldWriter().u32(crc(bytes) ^ 0x100).str()});
+    }
+    Peer liar = Peer::bound(SOCK_DGRAM);
+    Address from;
+    for (std::size_t i = 0; i < datagrams.size(); ++i) {
+        liar.send_to(address_of(receiver), datagrams[i]);
+        const auto answer = transfer::parse(liar.receive_from(from));
+        REQUIRE(answer);
+        CHECK(answer->kind == (i + 1 < datagrams.size() ? Kind::ack : Kind::error));
+    }
+    receiver.expect(Stream::err, "the file has arrived, but not as it was sent");
+    wait_until([&] { return files_of(target.path()) == 0; }, "nothing of it to be left");
 }
 
 TEST_CASE("udp reliable: a receiver that lies", "[programs][udp][files]") {
@@ -194,6 +248,7 @@ TEST_CASE("udp reliable: a flood does not keep anybody from sending again", "[pr
     Process::Command command{program(name), "--port", receiver.port(), "--timeout", "50"};
     if (name == "udp/tftp_client") command.emplace_back("put");
     command.push_back(source / "file");
+    command.emplace_back("--trace");  // so it is slower than the flood
     Process sender(command);
     Address from;
     receiver.receive_from(from);
@@ -204,6 +259,7 @@ TEST_CASE("udp reliable: a flood does not keep anybody from sending again", "[pr
     while (!again && std::chrono::steady_clock::now() < end) {
         for (int i = 0; i < 50; ++i)
             sendto(receiver.fd(), "x", 1, MSG_DONTWAIT, from.get(), from.length());
+        serve_processes(Milliseconds(0));
         again = recv(receiver.fd(), room, sizeof room, MSG_DONTWAIT) > 0;
     }
     CHECK(again);

@@ -132,3 +132,9 @@ TEST_CASE("address: local_address() shows the port that the kernel picked", "[un
     CHECK(address.text() != "127.0.0.1:0");
     CHECK_THROWS_AS(local_address(-1), SocketError);
 }
+
+TEST_CASE("address: the same host at another port", "[unit][address]") {
+    CHECK(resolve("127.0.0.1", 7000, SOCK_DGRAM).front().with_port(0).text() == "127.0.0.1:0");
+    CHECK(resolve("::1", 7000, SOCK_DGRAM).front().with_port(65535).text() == "[::1]:65535");
+    CHECK(resolve("127.0.0.1", 7000, SOCK_DGRAM).front().with_port(1) == resolve("127.0.0.1", 1, SOCK_DGRAM).front());
+}
