@@ -248,7 +248,7 @@ TEST_CASE("udp reliable: a flood does not keep anybody from sending again", "[pr
     Process::Command command{program(name), "--port", receiver.port(), "--timeout", "50"};
     if (name == "udp/tftp_client") command.emplace_back("put");
     command.push_back(source / "file");
-    command.emplace_back("--trace");  // so it is slower than the flood
+    command.emplace_back("--trace");  // so it is slower than we are
     Process sender(command);
     Address from;
     receiver.receive_from(from);
@@ -263,6 +263,35 @@ TEST_CASE("udp reliable: a flood does not keep anybody from sending again", "[pr
         again = recv(receiver.fd(), room, sizeof room, MSG_DONTWAIT) > 0;
     }
     CHECK(again);
+}
+
+TEST_CASE("udp reliable: when the time is over, it sends again, whatever there is to be read",
+          "[programs][udp][files][tftp]") {
+    const std::string name = GENERATE("udp/stop_and_wait_sender", "udp/tftp_client");
+    const TempDir source;
+    write_file(source / "file", random_bytes(3000));
+    Peer receiver = Peer::bound(SOCK_DGRAM);
+    Process::Command command{program(name), "--port", receiver.port(), "--timeout", "300", "--trace"};
+    if (name == "udp/tftp_client") command.emplace_back("put");
+    command.push_back(source / "file");
+    Process sender(command);
+    Address from;
+    receiver.receive_from(from);
+    sender.expect(Stream::err, "poll(");
+    // It is stopped while the time passes and much arrives.
+    sender.signal(SIGSTOP);
+    const Process::Command ask_ps{"ps", "-o", "stat=", "-p", std::to_string(sender.pid())};
+    wait_until([&] { return run(ask_ps).starts_with('T'); }, "it to stop");
+    for (int i = 0; i < 100; ++i)
+        receiver.send_to(from, "x");
+    const auto over = std::chrono::steady_clock::now() + Milliseconds(300);
+    wait_until([&] { return std::chrono::steady_clock::now() > over; }, "the time to be over");
+    const std::size_t before = sender.err().size();
+    sender.signal(SIGCONT);
+    const auto sends_again = [&] { return sender.err().find("  send", before) != std::string::npos; };
+    wait_until(sends_again, "it to send again");
+    const std::string& told = sender.err();
+    CHECK(count_of(told.substr(before, told.find("  send", before) - before), "  recvfrom(") < 10);
 }
 
 TEST_CASE("udp reliable: no more bytes than were sent, before an address is proved", "[programs][udp][files][tftp]") {
