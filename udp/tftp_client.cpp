@@ -1,7 +1,7 @@
 // TFTP client (RFC 1350): gets a file from a TFTP server, or puts one there.
 //
 //     terminal 1:  build/udp/tftp_server --folder tests
-//     terminal 2:  build/udp/tftp_client get main.cpp --local /tmp/main.cpp
+//     terminal 2:  build/udp/tftp_client get catch.hpp --local /tmp/catch.hpp
 //
 // The request goes to the server's known port; whoever answers first does it from the port of this transfer, and from
 // then on nobody else counts. Each datagram is repeated until its answer comes (common/datagram.hpp, ask()), and what

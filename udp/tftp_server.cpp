@@ -2,7 +2,7 @@
 // when they start.
 //
 //     terminal 1:  build/udp/tftp_server --folder tests
-//     terminal 2:  build/udp/tftp_client get main.cpp --local /tmp/main.cpp        (or tftp, or curl tftp://...)
+//     terminal 2:  build/udp/tftp_client get catch.hpp --local /tmp/catch.hpp        (or tftp, or curl tftp://...)
 //
 // A request comes to port 7000 (TFTP's own, 69, is for root); the answer leaves from a *new* port, and the whole
 // transfer stays there. So the two ports together name a transfer, and many can go on at a time: each has a socket, a
@@ -64,7 +64,7 @@ struct Refusal {
 struct Transfer {
     Address client;
     int fd;
-    std::string what;       // "reads main.cpp"
+    std::string what;       // "reads catch.hpp"
     std::string request;    // as it came
     std::size_t asked = 0;  // bytes of the latest datagram of the client
     std::string last = {};  // the datagram that is repeated when the time is over

@@ -199,6 +199,37 @@ TEST_CASE("window: the retransmission time-out", "[unit][udp][window]") {
     sender.receive({Kind::ack, 0, 256, 7, 1, parse(*again)->stamp, {}}, now += 100ms);
     CHECK(sender.srtt() == Approx(0.1));
     CHECK(sender.rto().count() == Approx(0.3));
+    // The next of 200 ms: of the variation a quarter, of the round trip an eighth is new.
+    const auto next = sender.next(now);
+    REQUIRE(next);
+    sender.receive({Kind::ack, 0, 256, 7, 2, parse(*next)->stamp, {}}, now += 200ms);
+    CHECK(sender.srtt() == Approx(0.875 * 0.1 + 0.125 * 0.2));
+    CHECK(sender.rto().count() == Approx(0.1125 + 4 * (0.75 * 0.05 + 0.25 * 0.1)));
+}
+
+TEST_CASE("window: two that are lost at a time halve it once", "[unit][udp][window]") {
+    Time now{};
+    WindowSender sender(7, 0, 50, [](std::uint64_t) { return "x"s; }, {.least_window = 1});
+    sender.receive({Kind::ack, 0, 64, 7, 1, parse(*sender.next(now))->stamp, {}}, now += 10ms);
+    std::vector<std::uint32_t> stamps{0};  // by piece
+    while (const auto datagram = sender.next(now))
+        stamps.push_back(parse(*datagram)->stamp);
+    REQUIRE(stamps.size() == 12);
+    const auto acknowledge = [&](std::uint32_t missing, std::uint32_t arrived, std::uint32_t stamp) {
+        const std::string range = FieldWriter().u32(arrived).u32(arrived + 1).str();
+        sender.receive({Kind::ack, 0, 64, 7, missing, stamp, arrived > missing ? range : ""}, now += 1ms);
+    };
+    for (std::uint32_t piece = 2; piece <= 4; ++piece)
+        acknowledge(1, piece, stamps[piece]);
+    CHECK(sender.cwnd() == 5.5);  // half of the eleven that were out
+    const auto again = sender.next(now);
+    REQUIRE(again);
+    acknowledge(5, 1, parse(*again)->stamp);
+    CHECK(sender.acknowledged() == 5);
+    for (std::uint32_t piece = 6; piece <= 8; ++piece)
+        acknowledge(5, piece, stamps[piece]);
+    CHECK(sender.picture().starts_with("!###"));
+    CHECK(sender.cwnd() == 5.5);  // piece 5 was lost by the same queue that had run over
 }
 
 TEST_CASE("window: the time-out stays doubled until a round trip was measured", "[unit][udp][window]") {
@@ -323,6 +354,9 @@ TEST_CASE("window: acknowledgements that can't be", "[unit][udp][window]") {
         sender.receive({Kind::ack, 0, 0, 7, 10, stamp + 12345, ranges}, now);
     CHECK(sender.acknowledged() == 0);
     CHECK(sender.out() == 1);
+    // And whoever has not even the first piece gets no more of them.
+    sender.receive({Kind::ack, 0, 64, 7, 10, stamp + 12345, {}}, now);
+    CHECK_FALSE(sender.next(now));
     // A window of 0 would stop us for ever; we go on with one.
     sender.receive({Kind::ack, 0, 0, 7, 11, stamp, {}}, now);
     CHECK(sender.acknowledged() == 1);
