@@ -18,6 +18,7 @@ const enough = (page, least) => page.waitForFunction((wanted) => [...document.qu
     .every((cell) => Number(cell.textContent.replaceAll(',', '')) >= wanted), least);
 
 async function countAnew(page) {
+    await enough(page, 1);
     const before = await updates(page);
     await page.click('#reset');
     await page.waitForFunction((old) => [...document.querySelectorAll('#costs tr td:nth-of-type(1)')]

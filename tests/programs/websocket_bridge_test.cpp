@@ -42,6 +42,25 @@ std::string request(const std::string& line, const std::string& fields = "Host: 
     return line + "\r\n" + fields + "\r\n";
 }
 
+/// Sends a piece again and again until nothing moves any more: the buffers on the way are full, and what is left waits
+/// with the sender. Returns how many bytes that were.
+size_t fill(int fd, const std::string& piece) {
+    size_t total = 0;
+    for (int idle = 0; idle < 20;) {
+        const size_t begin = total % piece.size();  // where the last send() stopped
+        const ssize_t sent = send(fd, piece.data() + begin, piece.size() - begin, MSG_DONTWAIT);
+        if (sent > 0) {
+            total += static_cast<size_t>(sent);
+            idle = 0;
+        } else {
+            ++idle;
+            serve_processes(Milliseconds(20));
+        }
+        if (total > 200'000'000) throw Unexpected("it takes everything");
+    }
+    return total;
+}
+
 /// Bytes from a client's binary messages, so many.
 std::string receive(WebSocketPeer& peer, size_t count) {
     std::string bytes;
@@ -312,23 +331,6 @@ TEST_CASE("bridge: whoever does not read is waited for, and costs no memory", "[
     WebSocketPeer peer(server);
     Peer accepted = target.accept();
     const long before = resident_kilobytes(server.pid());
-    // Send until nothing moves any more: the buffers on the way are full, and what is left waits with the sender.
-    const auto fill = [&](int fd, const std::string& piece) {
-        size_t total = 0;
-        for (int idle = 0; idle < 20;) {
-            const size_t begin = total % piece.size();  // where the last send() stopped
-            const ssize_t sent = send(fd, piece.data() + begin, piece.size() - begin, MSG_DONTWAIT);
-            if (sent > 0) {
-                total += static_cast<size_t>(sent);
-                idle = 0;
-            } else {
-                ++idle;
-                serve_processes(Milliseconds(20));
-            }
-            if (total > 200'000'000) throw Unexpected("it takes everything");
-        }
-        return total;
-    };
     const std::string message = wire::masked(0x82, std::string(10'000, 'x'));
     const std::string way = GENERATE("to the target", "to the client");
     const size_t held =
@@ -354,15 +356,7 @@ TEST_CASE("bridge: a connection that takes its time costs no memory, and loses n
     WebSocketPeer peer(server);
     const long before = resident_kilobytes(server.pid());
     const std::string message = wire::masked(0x82, std::string(10'000, 'x'));
-    size_t sent = 0;
-    for (int idle = 0; idle < 20;) {
-        const ssize_t taken = send(peer.socket().fd(), message.data() + sent % message.size(),
-                                   message.size() - sent % message.size(), MSG_DONTWAIT);
-        idle = taken > 0 ? 0 : idle + 1;
-        if (taken > 0) sent += static_cast<size_t>(taken);
-        if (taken <= 0) serve_processes(Milliseconds(20));
-        if (sent > 200'000'000) throw Unexpected("it takes everything");
-    }
+    const size_t sent = fill(peer.socket().fd(), message);
     if (before > 0 && !is_sanitized()) CHECK(most_resident_kilobytes(server.pid()) < before + 8'000);
     peer.socket().end_sending();
     const Peer held = target.accept();
@@ -383,12 +377,7 @@ TEST_CASE("bridge: ended by a signal while its target does not read", "[programs
     const Peer target = Peer::bound(SOCK_STREAM);
     Server server = start_bridge("127.0.0.1:" + target.port(), {"--closing", "1"});
     WebSocketPeer peer(server);
-    const std::string message = wire::masked(0x82, std::string(100'000, 'x'));
-    for (int idle = 0; idle < 20;) {  // it is not read any more
-        if (send(peer.socket().fd(), message.data(), message.size(), MSG_DONTWAIT) > 0) continue;
-        ++idle;
-        serve_processes(Milliseconds(20));
-    }
+    fill(peer.socket().fd(), wire::masked(0x82, std::string(100'000, 'x')));  // it is not read any more
     server.signal(SIGINT);
     server.expect_exit(0);
 }
