@@ -457,7 +457,7 @@ private:
                 ++length;
             ++length;
         }
-        const std::string sequence = typed_.substr(0, length);
+        std::string sequence = typed_.substr(0, length);
         typed_.erase(0, length);
         return sequence;
     }

@@ -48,7 +48,7 @@ inline bool name_socket(sockaddr_un& address, const char* path) {
     address = {};
     address.sun_family = AF_UNIX;
     if (std::strlen(path) >= sizeof address.sun_path) return false;
-    std::strcpy(address.sun_path, path);
+    std::memcpy(address.sun_path, path, std::strlen(path) + 1);
     return true;
 }
 

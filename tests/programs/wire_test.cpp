@@ -18,10 +18,6 @@
 #include <filesystem>
 #include <regex>
 #include <unistd.h>
-#ifdef __linux__
-#include <linux/seccomp.h>
-#include <sys/syscall.h>
-#endif
 
 namespace {
 
@@ -40,16 +36,6 @@ bool has_network() {
         if (!has_tool(tool)) return false;
     Network network;
     return network.is_there();
-}
-
-/// Can what is sent be seen as it is handed over? Skips the test if not.
-bool has_witness() {
-#ifdef __linux__
-    const std::uint32_t wanted = SECCOMP_RET_USER_NOTIF;
-    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0) return true;
-#endif
-    skip("no seccomp_unotify(2) here");
-    return false;
 }
 
 /// A run and its files, all in a folder that is the run's TMPDIR, too.

@@ -7,8 +7,13 @@
 #include <fmt/core.h>
 
 #include <atomic>
+#include <cstdint>
 
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+#endif
 
 namespace {
 
@@ -49,4 +54,13 @@ bool has_ipv6() {
         skip(std::string("IPv6: ") + error.what());
         return false;
     }
+}
+
+bool has_witness() {
+#ifdef __linux__
+    const std::uint32_t wanted = SECCOMP_RET_USER_NOTIF;
+    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0) return true;
+#endif
+    skip("no seccomp_unotify(2) here");
+    return false;
 }

@@ -12,3 +12,6 @@ bool has_tool(const std::string& name);
 
 /// Whether [::1] is there to be bound; skips if it is not.
 bool has_ipv6();
+
+/// Can what programs send be seen as they hand it to the kernel (seccomp_unotify(2))? Skips the test if not.
+bool has_witness();
