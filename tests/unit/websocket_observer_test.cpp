@@ -386,6 +386,14 @@ TEST_CASE("observer: what is no WebSocket", "[unit][websocket][observer]") {
                           {down, response() + frame(0x81, "hi")}});
     CHECK(of_kind(records, Record::Kind::http).size() == 9);
     REQUIRE(frames(records).size() == 1);
+    // An upgrade to something else.
+    records = check_cuts({{up, "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"},
+                          {down, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" + tls},
+                          {up, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"}});
+    CHECK(problems(records).empty());
+    CHECK(of_kind(records, Record::Kind::http).size() == 2);
+    REQUIRE(of_kind(records, Record::Kind::note).size() == 2);
+    CHECK(of_kind(records, Record::Kind::note)[0].text == "another protocol (h2c): from here on only bytes");
     // A refusal.
     records = check_cuts(
         {{up, request() + frame(0x81, "early")}, {down, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"}});

@@ -448,6 +448,11 @@ void Observer::judge_response(const HttpHead& head) {
     const Request request = std::move(requests_.front());
     requests_.pop_front();
     if (status == "101") {
+        if (!request.upgrades && !has_element(head, "upgrade", "websocket")) {
+            const std::string why = "another protocol (" + escaped(value_of(head, "upgrade")) + ")";
+            go_on_without(Direction::up, why);
+            return go_on_without(Direction::down, why);
+        }
         shake_hands(request, head);
         return flush_waiting();  // what the client has sent too early comes before what follows here
     }
