@@ -32,7 +32,7 @@ export default async function ({ newPage, ask }, folder, server, proxy) {
     await log(anna, '안녕 <b>hello</b>');
 
     // A name that is taken, and one that can't be.
-    const peter = await newPage(`http://127.0.0.1:${proxy}/`);
+    const peter = await newPage(`http://127.0.0.1:${proxy}/`, { beside: true });
     for (const [name, why] of [['안나', '안나 is here already'], ['<b>', 'a name has 1 to 20 letters'], ['peter', 'peter in lobby']]) {
         await peter.fill('#name', name);
         await peter.press('#name', 'Enter');

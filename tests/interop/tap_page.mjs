@@ -112,7 +112,7 @@ export default async function ({ newPage }, folder, port, framesFile, saved, pac
     // Paused, it waits, while Chromium itself comes as a client.
     await page.focus('#list');
     await page.keyboard.press('p');
-    const other = await newPage(`http://127.0.0.1:${port}/none`); // a page whose policy forbids nothing
+    const other = await newPage(`http://127.0.0.1:${port}/none`, { beside: true }); // a page whose policy forbids nothing
     const answer = await other.evaluate((port) => new Promise((done, failed) => {
         const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
         socket.onopen = () => socket.send('from Chromium, from Chromium, from Chromium');
