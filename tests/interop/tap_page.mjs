@@ -41,8 +41,11 @@ export default async function ({ newPage }, folder, port, framesFile, saved, pac
     const frames = readFileSync(framesFile, 'utf8').trim().split('\n').map((line) => line.split(' '));
     const rows = page.locator('#list .record');
     assert.equal(await rows.count(), frames.length);
+    await rows.first().click();
+    await page.keyboard.press('Home');
     for (const [i, [fin, opcode, mask, length, key]] of frames.entries()) {
-        await rows.nth(i).click();
+        if (i > 0) await page.keyboard.press('ArrowDown');
+        assert.equal(await page.getAttribute('[aria-selected="true"]', 'id'), await rows.nth(i).getAttribute('id'));
         const seen = await cells(page);
         assert.equal(seen.FIN, fin);
         assert.equal(parseInt(seen.opcode, 16), Number(opcode));
@@ -112,7 +115,7 @@ export default async function ({ newPage }, folder, port, framesFile, saved, pac
     // Paused, it waits, while Chromium itself comes as a client.
     await page.focus('#list');
     await page.keyboard.press('p');
-    const other = await newPage(`http://127.0.0.1:${port}/none`, { beside: true }); // a page whose policy forbids nothing
+    const other = await newPage(`http://127.0.0.1:${port}/none`); // a page whose policy forbids nothing
     const answer = await other.evaluate((port) => new Promise((done, failed) => {
         const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
         socket.onopen = () => socket.send('from Chromium, from Chromium, from Chromium');
@@ -123,6 +126,8 @@ export default async function ({ newPage }, folder, port, framesFile, saved, pac
         socket.onerror = () => failed(new Error('no WebSocket'));
     }), tap);
     assert.equal(answer, 'from Chromium, from Chromium, from Chromium');
+    await other.close();
+    await page.bringToFront();
     await page.waitForFunction(() => document.getElementById('counts').textContent.includes('came since the pause'));
     assert.equal((await lines(page)).length, all.length);
     await page.click('#pause');
