@@ -197,16 +197,18 @@ inline std::string short_name(const std::string& name) {
 /// One line of the table, at most so wide. side: "server 4".
 inline std::string show_row(const std::string& side, const Row& row, std::size_t width) {
     const bool nobody = row.peer.empty() || row.peer.ends_with(":*");
-    std::string ends = short_name(row.local);
+    std::string ends = row.local.empty() && !nobody ? "(no name)" : short_name(row.local);
     if (!nobody) ends += " <-> " + short_name(row.peer);
     if (side.size() + ends.size() + 40 > width) {  // all are on this machine: the ports are enough
         for (const char* host : {"127.0.0.1", "[::1]"})
             for (std::size_t at; (at = ends.find(std::string(host) + ":")) != std::string::npos;)
                 ends.erase(at, std::string_view(host).size());
     }
-    const std::string queues = row.state == "LISTEN"
-                                   ? "waiting " + std::to_string(row.receive) + " of " + std::to_string(row.send)
-                                   : "unread " + std::to_string(row.receive) + "  unsent " + std::to_string(row.send);
+    const bool is_unix = row.kind.rfind("u_", 0) == 0;  // where Send-Q is memory, and not a number of bytes
+    const std::string queues =
+        row.state == "LISTEN"
+            ? "waiting " + std::to_string(row.receive) + " of " + std::to_string(row.send)
+            : "unread " + std::to_string(row.receive) + (is_unix ? "" : "  unsent " + std::to_string(row.send));
     const auto padded = [](std::string text, std::size_t least) {
         text.resize(std::max(text.size(), least), ' ');
         return text;

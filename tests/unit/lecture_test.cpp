@@ -140,6 +140,7 @@ TEST_CASE("lecture: what ss prints", "[unit][lecture]") {
     CHECK(rows[4].inode == 77);
     CHECK(show_row("server 3", rows[2], 120) == "server 3   LISTEN      0.0.0.0:2024  waiting 1 of 128");
     CHECK(show_row("server 3", rows[0], 80) == "server 3   LISTEN      .../socket  waiting 0 of 4096");
+    CHECK(show_row("client 3", rows[1], 80) == "client 3   ESTAB       (no name) <-> .../socket  unread 5");
     CHECK(show_row("server 4", rows[4], 120) == "server 4   UNCONN      [::1]:7000  unread 6  unsent 0");
     CHECK(show_row("(closed)", rows[3], 120) ==
           "(closed)   TIME-WAIT   127.0.0.1:46424 <-> 127.0.0.1:45739  unread 0  unsent 0");
