@@ -113,3 +113,7 @@ Address Address::with_port(std::uint16_t port) const {
     if (family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(&other.storage_)->sin6_port = htons(port);
     return other;
 }
+
+std::string without_zone(const std::string& host) {
+    return host.find(':') == std::string::npos ? host : host.substr(0, host.find('%'));
+}

@@ -42,6 +42,10 @@ private:
 /// "example.org:7000", "[::1]:7000": how a host and a port stand in a URL and in HTTP's Host.
 std::string host_and_port(const std::string& host, std::uint16_t port);
 
+/// "fe80::1" of "fe80::1%eth0". A zone says by which interface of this machine an IPv6 address is reached; HTTP's Host
+/// goes out without it (RFC 6874, section 4).
+std::string without_zone(const std::string& host);
+
 /// A name that could not be turned into an address.
 class ResolveError : public std::runtime_error {
     using std::runtime_error::runtime_error;

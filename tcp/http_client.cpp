@@ -50,6 +50,7 @@ struct Url {
         if (port != 80) return host_and_port(host, port);
         return host.find(':') != std::string::npos ? "[" + host + "]" : host;
     }
+    Url as_the_server_knows_it() const { return {without_zone(host), port, target}; }
 };
 
 /// "http://host:port/path?query#fragment" (RFC 9110, section 4.2.1). Throws UsageError.
@@ -293,8 +294,9 @@ bool is_redirect(int status) {
 std::optional<Url> fetch(const Url& url, const Settings& settings, bool may_follow) {
     std::optional<Download> download;
     if (!settings.output.empty()) download.emplace(settings.output, settings.resume);
-    std::string request = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: two-terminals\r\n",
-                                      settings.head ? "HEAD" : "GET", url.target, url.authority());
+    std::string request =
+        fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: two-terminals\r\n", settings.head ? "HEAD" : "GET",
+                    url.target, url.as_the_server_knows_it().authority());
     if (!settings.range.empty()) request += fmt::format("Range: bytes={}\r\n", settings.range);
     if (download) request += download->request_fields();
     request += "Connection: close\r\n\r\n";  // we have one question, and no more

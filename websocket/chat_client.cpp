@@ -177,7 +177,7 @@ void ChatClient::print(int fd, const std::string& line) {
 void ChatClient::connect_next() {
     const Address& address = addresses_[next_address_];
     ClientWishes wishes;
-    wishes.host = host_and_port(settings_.host, settings_.port);
+    wishes.host = host_and_port(without_zone(settings_.host), settings_.port);
     wishes.subprotocols = {"chat", "superchat"};
     link_.emplace(Link{.handshake = ClientHandshake(wishes)});
     try {

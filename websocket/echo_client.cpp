@@ -258,7 +258,7 @@ int main(int argc, char** argv) try {
                             escaped(*deflate_with)));
         }
     }
-    wishes.host = host_and_port(options.host, options.port);
+    wishes.host = host_and_port(without_zone(options.host), options.port);
     ClientHandshake handshake(wishes);
     const std::vector<Address> addresses = resolve(options.host, options.port, SOCK_STREAM);
 

@@ -354,7 +354,7 @@ int main(int argc, char** argv) try {
     const auto* way = std::find(way_names.begin(), way_names.end(), via);
     if (way == way_names.end())
         throw UsageError(fmt::format("--via {}: expected polling, long-polling, sse or websocket", escaped(via)));
-    settings.host = host_and_port(options.host, options.port);
+    settings.host = host_and_port(without_zone(options.host), options.port);
     settings.addresses = resolve(options.host, options.port, SOCK_STREAM);
     settings.tells = !compare;
     if (compare && settings.updates == 0) settings.updates = 20;

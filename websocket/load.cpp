@@ -145,7 +145,7 @@ void Load::connect(const Options& options) {
     std::size_t behind = 0, end = 0;  // what came behind the handshake, in input_
     if (!settings_.tcp) {
         ClientWishes wishes;
-        wishes.host = host_and_port(options.host, options.port);
+        wishes.host = host_and_port(without_zone(options.host), options.port);
         ClientHandshake handshake(wishes);
         send_all(fd, handshake.request().data(), handshake.request().size());
         auto status = ClientHandshake::Status::incomplete;

@@ -152,6 +152,22 @@ TEST_CASE("http client: it does not wait for ever", "[programs][tcp][http]") {
     CHECK(second.out() == "hello");
 }
 
+TEST_CASE("http client: Host for IPv6, without the zone, which is ours alone", "[programs][tcp][http]") {
+    if (!has_ipv6()) return;
+    Peer listener = Peer::bound(SOCK_STREAM, "::1");
+    const std::string end = "]:" + listener.port();
+    for (const std::string& host : {"[::1" + end, "[::1%1" + end}) {
+        Process client({program(http_client), "--redirects", "1", "http://" + host + "/a"});
+        for (const std::string& answer :
+             {std::string("HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n"), ok + "Content-Length: 0\r\n\r\n"}) {
+            Peer peer = listener.accept();
+            CHECK_THAT(read_head(peer), ContainsSubstring("\r\nHost: [::1" + end + "\r\n"));
+            peer.send(answer);
+        }
+        client.expect_exit(0);
+    }
+}
+
 TEST_CASE("http client: redirects", "[programs][tcp][http]") {
     Peer listener = Peer::bound(SOCK_STREAM);
     const std::string origin = "http://127.0.0.1:" + listener.port();

@@ -138,3 +138,11 @@ TEST_CASE("address: the same host at another port", "[unit][address]") {
     CHECK(resolve("::1", 7000, SOCK_DGRAM).front().with_port(65535).text() == "[::1]:65535");
     CHECK(resolve("127.0.0.1", 7000, SOCK_DGRAM).front().with_port(1) == resolve("127.0.0.1", 1, SOCK_DGRAM).front());
 }
+
+TEST_CASE("address: a zone is for this machine alone", "[unit][address]") {
+    CHECK(without_zone("fe80::1%eth0") == "fe80::1");
+    CHECK(without_zone("::1") == "::1");
+    CHECK(without_zone("127.0.0.1") == "127.0.0.1");
+    CHECK(without_zone("50%.example") == "50%.example");
+    CHECK(without_zone("").empty());
+}
