@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <string>
 
 namespace {
 
@@ -16,6 +17,9 @@ using ListenerBase = Catch::EventListenerBase;
 using ListenerBase = Catch::TestEventListenerBase;
 #endif
 
+[[maybe_unused]] const std::string& name_of(const Catch::TestCaseInfo& info) { return info.name; }
+[[maybe_unused]] const std::string& name_of(const Catch::TestCaseInfo* info) { return info->name; }  // version 3
+
 /// Appends the name of each test that failed to the file that TWO_TERMINALS_FAILED names: make test-again runs those.
 struct FailedNames : ListenerBase {
     using ListenerBase::ListenerBase;
@@ -23,13 +27,7 @@ struct FailedNames : ListenerBase {
     void testCaseEnded(const Catch::TestCaseStats& stats) override {
         const char* path = std::getenv("TWO_TERMINALS_FAILED");
         if (path == nullptr || stats.totals.assertions.allOk()) return;
-        std::ofstream(path, std::ios::app) << stats.testInfo
-#if __has_include(<catch2/catch_all.hpp>)
-                                                  ->name
-#else
-                                                  .name
-#endif
-                                           << '\n';
+        std::ofstream(path, std::ios::app) << name_of(stats.testInfo) << '\n';
     }
 };
 
