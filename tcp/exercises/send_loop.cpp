@@ -5,7 +5,7 @@
 //
 // An echo server that does not wait in send(): MSG_DONTWAIT lets the kernel take what there is room for now, and
 // returns how much that was. Its client may read slowly. Not a byte may be lost, none may come twice, and none out of
-// order.
+// order. As long as there is no room it waits, and leaves the processor to others.
 
 #include "common/address.hpp"
 #include "common/call.hpp"

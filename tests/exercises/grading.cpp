@@ -62,10 +62,18 @@ const Diagnosis ipv4_only{
 
 std::string Text::get() const { return narrator::speaks_korean() ? korean : english; }
 
+namespace {
+
+std::string size_of(std::string_view bytes) {
+    const Text one{"1 byte", "1바이트"}, many{"{} bytes", "{}바이트"};
+    return bytes.size() == 1 ? one.get() : fmt::format(fmt::runtime(many.get()), bytes.size());
+}
+
+}  // namespace
+
 std::string shortened(std::string_view bytes) {
     constexpr std::size_t most = 48;
-    const Text size{"{} bytes", "{}바이트"};
-    const std::string count = fmt::format(fmt::runtime(size.get()), bytes.size());
+    const std::string count = size_of(bytes);
     if (bytes.size() <= most) return fmt::format("\"{}\" ({})", escaped(bytes), count);
     return fmt::format("\"{}...\" ({})", escaped(bytes.substr(0, most)), count);
 }
@@ -121,21 +129,26 @@ std::string wrapped(std::string_view begin, std::string_view text, std::size_t i
 }
 
 std::string side_by_side(std::string_view expected, std::string_view actual) {
-    constexpr std::size_t before = 24, behind = 32;
+    constexpr std::size_t before = 24, behind = 32;  // columns
     const auto same = std::mismatch(expected.begin(), expected.end(), actual.begin(), actual.end());
     const auto at = static_cast<std::size_t>(same.first - expected.begin());
-    const std::size_t from = at > before ? at - before : 0;
+    std::size_t from = at;
+    while (from > 0 && columns(escaped(expected.substr(from - 1, at - from + 1))) <= before)
+        --from;
     const auto window = [&](std::string_view bytes) {
-        const std::string_view part = bytes.substr(std::min(from, bytes.size()), at - from + behind);
-        return (from > 0 ? "..." : "") + escaped(part) + (from + part.size() < bytes.size() ? "..." : "");
+        std::size_t end = at;
+        while (end < bytes.size() && columns(escaped(bytes.substr(at, end + 1 - at))) <= behind)
+            ++end;
+        return (from > 0 ? "..." : "") + escaped(bytes.substr(from, end - from)) + (end < bytes.size() ? "..." : "");
     };
     const std::string lead = (from > 0 ? "..." : "") + escaped(expected.substr(from, at - from));
-    const Text wanted{"expected", "기대한 것"}, got{"received", "받은 것"}, sizes{"{} bytes", "{}바이트"};
+    const Text wanted{"expected", "기대한 것"}, got{"received", "받은 것"};
     const Text first{"the first difference: byte {}", "처음 다른 곳: {}번째 바이트"};
     const std::size_t width = std::max(columns(wanted.get()), columns(got.get()));
     const auto line = [&](const Text& name, std::string_view bytes) {
-        return fmt::format("       {}{}  {}  ({})\n", name.get(), std::string(width - columns(name.get()), ' '),
-                           window(bytes), fmt::format(fmt::runtime(sizes.get()), bytes.size()));
+        const std::string shown = window(bytes);
+        return fmt::format("       {}{}  {}{}({})\n", name.get(), std::string(width - columns(name.get()), ' '), shown,
+                           shown.empty() ? "" : "  ", size_of(bytes));
     };
     return line(wanted, expected) + line(got, actual) +
            fmt::format("       {}^ {}\n", std::string(width + 2 + columns(lead), ' '),

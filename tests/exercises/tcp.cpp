@@ -19,8 +19,22 @@ const Diagnosis partial_send{"partial-send",
                               "말해 주며, 버퍼가 가득하면 EAGAIN으로 실패하고 하나도 받지 않습니다"}};
 const Diagnosis sent_twice{
     "sent-twice",
-    {"bytes came twice or out of order: after a partial send, the next one has to begin behind what was taken",
-     "바이트가 두 번 오거나 순서가 바뀌었습니다. 일부만 보내졌다면 다음 send()는 그 뒤에서 시작해야 합니다"}};
+    {"bytes came twice or out of order: after a partial send, the next one has to begin behind what was taken. And -1 "
+     "is no number of bytes: then nothing was taken",
+     "바이트가 두 번 오거나 순서가 바뀌었습니다. 일부만 보내졌다면 다음 send()는 그 뒤에서 시작해야 합니다. 그리고 "
+     "-1은 바이트 수가 아닙니다. 그때는 하나도 받지 않은 것입니다"}};
+const Diagnosis runs_in_a_circle{
+    "runs-in-a-circle",
+    {"the client does not read, and the server uses the processor all the time: send() fails with EAGAIN, again and "
+     "again. poll() for POLLOUT returns when there is room",
+     "클라이언트가 읽지 않는 동안 서버가 계속 프로세서를 씁니다. send()가 EAGAIN으로 실패하기를 되풀이합니다. "
+     "POLLOUT을 기다리는 poll()은 자리가 생기면 돌아옵니다"}};
+const Diagnosis tries_for_ever{
+    "tries-for-ever",
+    {"a client has left, and the next one is not served: with EPIPE or ECONNRESET send() will never succeed. Only "
+     "EAGAIN is a reason to try again",
+     "클라이언트가 떠난 뒤 다음 클라이언트를 받지 않습니다. EPIPE나 ECONNRESET이면 send()는 다시는 성공하지 않습니다. "
+     "다시 시도할 이유는 EAGAIN뿐입니다"}};
 
 void grade_send_loop(Grading& grading) {
     grading.step({"The server starts.", "서버가 시작합니다."});
@@ -37,12 +51,8 @@ void grade_send_loop(Grading& grading) {
                  much.size());
     // All the buffers between the two are smaller than that: the server's send() must meet a full one.
     std::string_view left = much;
-    while (!left.empty()) {
-        const ssize_t sent = ::send(client.fd(), left.data(), left.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent <= 0) break;
-        left.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    grading.sent(much.substr(0, much.size() - left.size()));
+    left.remove_prefix(grading.send_until_full(client, much));
+    grading.expect_idle(runs_in_a_circle);
 
     grading.step({"Now it reads, and sends the rest meanwhile.", "이제 읽으면서 나머지를 보냅니다."});
     std::string back;
@@ -84,7 +94,9 @@ void grade_send_loop(Grading& grading) {
     client.reset();
     Peer next = grading.connect();
     grading.send(next, "still there?\n");
-    grading.require_equal("still there?\n", grading.receive(next, 13), says_nothing);
+    const std::string answer = grading.receive(next, 13);
+    if (answer.empty()) grading.expect_running(ended_early);
+    grading.require_equal("still there?\n", answer, tries_for_ever);
     grading.once_more_over_ipv6("hello\n", "hello\n");
 }
 

@@ -339,7 +339,7 @@ void grade_who_answered(Grading& grading) {
                   "다시: 서버는 답하지 않고, 다른 누군가가 끝없이 보냅니다."});
     Address asker;
     grading.receive_datagram(server, asker, grading.limit());  // of the run before
-    Process& waiting = start_client(grading, server, {"--timeout", "300"}, lines[1] + "\n");
+    Process& waiting = start_client(grading, server, {"--timeout", "800"}, lines[1] + "\n");
     if (!grading.receive_datagram(server, asker, grading.limit())) grading.fail(says_nothing);
     const auto end = Clock::now() + grading.limit();
     while (waiting.is_running() && Clock::now() < end) {
@@ -655,7 +655,7 @@ void grade_reliable_sender(Grading& grading) {
 
     grading.step({"Again, and what arrives is never the acknowledgement.",
                   "다시, 이번에는 무언가 오지만 확인 응답이 아닙니다."});
-    Process& waiting = start_client(grading, silent.peer, {"--timeout", "50", "--tries", "3"}, silent.input);
+    Process& waiting = start_client(grading, silent.peer, {"--timeout", "400", "--tries", "2"}, silent.input);
     silent.expect(0, says_nothing, wrong_piece);
     const auto end = Clock::now() + grading.limit();
     while (waiting.is_running() && Clock::now() < end) {
