@@ -16,6 +16,9 @@ comma := ,
 BUILD := build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))$(if $(OPTIMIZE),/optimized)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Werror=format-security $(if $(CI),-Werror)
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+ifeq ($(SANITIZE),thread)  # what runs ends at its first race: a server's words alone would fail no test
+  export TSAN_OPTIONS := halt_on_error=1 suppressions=$(CURDIR)/tests/support/thread_sanitizer.supp $(TSAN_OPTIONS)
+endif
 CXXFLAGS := $(if $(OPTIMIZE),-O2 -DNDEBUG,-O0) -g
 
 # As many jobs at a time as there are cores, unless you say otherwise, as in make -j1.

@@ -50,6 +50,9 @@ std::vector<Many> servers_at(const std::string& host) {
                               {"tcp/poll_server"},  {"tcp/epoll_server"},  {"tcp/epoll_server", {"--edge"}},
                               {"tcp/kqueue_server"}};
     std::erase_if(servers, [](const Many& many) { return access(program(many.server).c_str(), X_OK) != 0; });
+    // It has no threads, and waits in accept() for what its handlers do: process.hpp says why that does not go well.
+    if (is_thread_sanitized())
+        std::erase_if(servers, [](const Many& many) { return many.server == "tcp/fork_server"; });
     for (Many& many : servers)
         many.host = host;
     return servers;
@@ -235,7 +238,8 @@ TEST_CASE("many: no child and no thread is left of a client that has gone", "[pr
     const Many many = GENERATE(from_range(servers_at("127.0.0.1")));
     INFO(many.name());
     const Server server = many.start();
-    const long threads = status_of(server.pid(), "Threads");
+    const bool one_more = many.server == "tcp/thread_server" && is_thread_sanitized();
+    const long threads = status_of(server.pid(), "Threads") + (one_more ? 1 : 0);
     std::vector<Peer> peers;
     for (int i = 0; i < 20; ++i) {
         peers.push_back(Peer::connected_to(server));
@@ -251,6 +255,7 @@ TEST_CASE("many: no child and no thread is left of a client that has gone", "[pr
 }
 
 TEST_CASE("many: fork_server, its children and signals", "[programs][tcp][many]") {
+    if (is_thread_sanitized()) return skip("ThreadSanitizer holds its handlers back: no test here has it");
     const bool at_terminal = GENERATE(true, false);
     Surroundings surroundings;
     if (at_terminal) surroundings.terminal = Terminal::all;

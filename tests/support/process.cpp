@@ -196,6 +196,7 @@ std::string name_of(Stream stream) {
 }  // namespace
 
 bool is_sanitized() { return program("").find("sanitize") != std::string::npos; }
+bool is_thread_sanitized() { return program("").find("sanitize-thread") != std::string::npos; }
 
 std::string to_text(const Ending& ending) {
     return ending.signal != 0 ? fmt::format("killed by signal {}", ending.signal)

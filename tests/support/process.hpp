@@ -24,6 +24,9 @@ constexpr Milliseconds patience{30'000};
 
 /// Whether the programs and tests are built with a sanitizer, under which all is slower.
 bool is_sanitized();
+/// By ThreadSanitizer. It adds a thread of its own to a program's second one, and (that of GCC 12) holds a signal's
+/// handler back as long as accept() waits and is restarted.
+bool is_thread_sanitized();
 
 /// What did not happen in time, or not as it should. The text shows the programs' command lines and what they printed.
 class Unexpected : public std::runtime_error {
