@@ -26,7 +26,7 @@ namespace {
 const std::string script = "scripts/lecture";
 
 /// Processes that have this folder in their environment, and so were started by what we started.
-std::vector<std::string> processes_of(const std::string& folder) {
+std::vector<std::string> processes_of([[maybe_unused]] const std::string& folder) {
     std::vector<std::string> found;
 #ifdef __linux__
     std::error_code error;
