@@ -271,7 +271,7 @@ TEST_CASE("udp reliable: when the time is over, it sends again, whatever there i
     const TempDir source;
     write_file(source / "file", random_bytes(3000));
     Peer receiver = Peer::bound(SOCK_DGRAM);
-    Process::Command command{program(name), "--port", receiver.port(), "--timeout", "300", "--trace"};
+    Process::Command command{program(name), "--port", receiver.port(), "--timeout", "1000", "--trace"};
     if (name == "udp/tftp_client") command.emplace_back("put");
     command.push_back(source / "file");
     Process sender(command);
@@ -284,7 +284,7 @@ TEST_CASE("udp reliable: when the time is over, it sends again, whatever there i
     wait_until([&] { return run(ask_ps).starts_with('T'); }, "it to stop");
     for (int i = 0; i < 100; ++i)
         receiver.send_to(from, "x");
-    const auto over = std::chrono::steady_clock::now() + Milliseconds(300);
+    const auto over = std::chrono::steady_clock::now() + Milliseconds(1000);
     wait_until([&] { return std::chrono::steady_clock::now() > over; }, "the time to be over");
     const std::size_t before = sender.err().size();
     sender.signal(SIGCONT);
