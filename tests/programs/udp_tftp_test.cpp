@@ -242,6 +242,22 @@ TEST_CASE("tftp: options out of range are left out, and what is no request is re
     }
 }
 
+TEST_CASE("tftp: the last block is acknowledged as often as it comes, and written once", "[programs][udp][tftp]") {
+    const Files files;
+    const Server server = start_tftp(files, {"--write", "--timeout", "60000"});
+    Peer client = Peer::bound(SOCK_DGRAM);
+    client.send_to(address_of(server), tftp::to_bytes({tftp::Opcode::wrq, "new", false, {}}));
+    Address transfer, from;
+    CHECK(client.receive_from(transfer) == tftp::ack(0));
+    for (int i = 0; i < 3; ++i) {
+        client.send_to(transfer, tftp::data(1, "all of it"));
+        CHECK(client.receive_from(from) == tftp::ack(1));
+        CHECK(from == transfer);
+        client.send_to(transfer, tftp::data(2, "and more"));  // behind the end there is nothing
+    }
+    CHECK(read_file(files.folder + "/new") == "all of it");
+}
+
 TEST_CASE("tftp: an address that nobody has proved gets little", "[programs][udp][tftp]") {
     const Files files;
     Server server = start_tftp(files, {"--timeout", "20"});
