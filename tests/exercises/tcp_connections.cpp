@@ -98,7 +98,7 @@ long held_by_server([[maybe_unused]] const Grading& grading, [[maybe_unused]] co
 /// Sends in pieces, each of them once the server has taken the one before, until it keeps some of it for itself: it has
 /// nothing more to receive, and a rest that it can't send. Returns how much was sent.
 std::size_t send_until_held(Grading& grading, Peer& peer, std::string_view bytes) {
-    constexpr std::size_t piece = 400'000;
+    constexpr std::size_t piece = 50'000;
     std::size_t sent = 0;
     while (sent < bytes.size()) {
         peer.send(bytes.substr(sent, piece));

@@ -55,10 +55,9 @@ TEST_CASE("ending: Ctrl-C at its terminal ends a server with status 0", "[progra
 }
 
 TEST_CASE("ending: a server can be started again at once at the same port", "[programs][ending][tcp]") {
-    std::string port = "0";
+    const std::string port = lasting_port();
     for (int i = 0; i < 3; ++i) {
         Server server = start_server("tcp/echo_server", {"--port", port});
-        port = server.port();
         // The server closes first: its side of the connection stays in TIME_WAIT.
         Peer peer = Peer::connected_to(server);
         peer.send("x");

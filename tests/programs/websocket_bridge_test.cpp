@@ -418,7 +418,7 @@ TEST_CASE("bridge: a pair with websockify, both ways round", "[programs][websock
     const Server target = start_server("tcp/poll_server");
     const Server ours = start_bridge(target.address());
     // It can't say which port the kernel picked for it, so it gets one that nobody had a moment ago.
-    const std::string theirs_at = "127.0.0.1:" + Peer::bound(SOCK_STREAM).port();
+    const std::string theirs_at = "127.0.0.1:" + lasting_port();
     Process theirs({"websockify", theirs_at, target.address()});
     theirs.expect(Stream::err, "proxying from", Milliseconds(20'000));
     for (const std::string& address : {ours.address(), theirs_at}) {

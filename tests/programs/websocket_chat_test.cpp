@@ -493,7 +493,7 @@ TEST_CASE("websocket chat client: what can't be", "[programs][websocket][chat]")
 TEST_CASE("websocket chat client: cut off, it comes again and gets what it has missed", "[programs][websocket][chat]") {
     const Server server = start_chat();
     Member anna(server, "anna");
-    const std::string port = Peer::bound(SOCK_STREAM).port();
+    const std::string port = lasting_port();
     auto proxy = start_proxy(port, server);
     Process client({program(chatter), "--name", "terminal", "--port", port, "--first-wait", "50"});
     client.feed("one\n");
@@ -639,7 +639,7 @@ TEST_CASE("websocket chat client: a hostile server", "[programs][websocket][chat
 }
 
 TEST_CASE("websocket chat client: a line comes while one is typed", "[programs][websocket][chat]") {
-    Server server = start_chat();
+    Server server = start_chat({"--port", lasting_port()});
     Process anna(server.client(chatter, {"--first-wait", "50"}), {.terminal = Terminal::all});
     anna.expect(Stream::terminal, "* what is your name?");
     anna.type("anna\n");
@@ -696,8 +696,8 @@ TEST_CASE("websocket chat: curl gets the page", "[programs][websocket][chat][int
 
 TEST_CASE("websocket chat: its page", "[programs][websocket][chat][browser]") {
     if (!can_test_pages()) return;
-    std::unique_ptr<Server> server(new Server(start_chat()));
-    const std::string port = server->port(), proxy_port = Peer::bound(SOCK_STREAM).port();
+    const std::string port = lasting_port(), proxy_port = lasting_port();
+    std::unique_ptr<Server> server(new Server(start_chat({"--port", port})));
     auto proxy = start_proxy(proxy_port, *server);
     PageTest page("chat_page.mjs", {port, proxy_port});
     const auto asked = [&](const std::string& what) { page.process().expect(Stream::out, what + "\n", 2 * patience); };

@@ -313,11 +313,10 @@ TEST_CASE("feed: what the backlog has lost is missed, and said", "[programs][web
 }
 
 TEST_CASE("feed: the server begins again", "[programs][websocket][feed]") {
-    std::string port;
+    const std::string port = lasting_port();
     Clients clients;
     {
-        Server server = start_feed({"--every", "10", "--retry", "50"});
-        port = server.port();
+        Server server = start_feed({"--every", "10", "--retry", "50", "--port", port});
         clients = start_clients(server, ways, {"--interval", "50", "--again", "50"});
         for (auto& [way, client] : clients)
             wait_for_updates(*client, 20);

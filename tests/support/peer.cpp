@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <random>
 #include <utility>
 
 #include <fcntl.h>
@@ -135,6 +137,16 @@ void Peer::reset() {
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     CALL(::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
     close();
+}
+
+std::string lasting_port() {
+    std::random_device random;
+    for (;;) {
+        const Address address =
+            resolve("127.0.0.1", static_cast<std::uint16_t>(12'000 + random() % 20'000), SOCK_STREAM).front();
+        const Peer holder = make(address.family(), SOCK_STREAM);
+        if (bind(holder.fd(), address.get(), address.length()) == 0) return holder.port();
+    }
 }
 
 FreePort::FreePort(int type, const std::string& host) : holder_(bound_only(type, host)) {}

@@ -55,6 +55,10 @@ private:
     int fd_ = -1;
 };
 
+/// A TCP port of 127.0.0.1 that nobody gets by chance: it is below those that the kernel chooses from (Linux's
+/// ip_local_port_range begins at 32768). For a server that is to come back to where it was.
+std::string lasting_port();
+
 /// A port of this host at which nobody listens. The socket keeps others from it as long as it lives.
 class FreePort {
 public:
