@@ -179,14 +179,15 @@ demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(if $(WIRE),--wire) $(PAIR)
 
 # Several parts at a time, since most tests wait most of the time; each part's output stays together.
-PARTS := faults lessons exercises websocket tcp udp others
+PARTS := faults lessons exercises pages websocket tcp udp others
 faults_part := [faults]
 lessons_part := [lessons]
 exercises_part := [exercises]~[soak]
-websocket_part := [websocket]~[faults]~[lessons]~[soak]
-tcp_part := [tcp]~[websocket]~[faults]~[lessons]~[soak]
-udp_part := [udp]~[tcp]~[websocket]~[faults]~[lessons]~[soak]
-others_part := ~[exercises]~[udp]~[tcp]~[websocket]~[faults]~[lessons]~[soak]
+pages_part := [browser]~[exercises]~[soak],[websocket][interop]~[browser]~[soak]
+websocket_part := [websocket]~[browser]~[interop]~[faults]~[lessons]~[soak]
+tcp_part := [tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
+udp_part := [udp]~[tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
+others_part := ~[exercises]~[udp]~[tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
 test: tests
 ifdef ONLY
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
