@@ -90,7 +90,7 @@ void grade_send_loop(Grading& grading) {
 
     grading.step({"It leaves in the middle of a long answer; the next client is served.",
                   "긴 답을 받는 중에 떠납니다. 다음 클라이언트가 서비스를 받습니다."});
-    grading.send(client, numbered_lines(100'000));
+    grading.send_until_full(client, much);  // so it stands in its send() when the client goes
     client.reset();
     Peer next = grading.connect();
     grading.send(next, "still there?\n");

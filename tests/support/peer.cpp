@@ -15,6 +15,9 @@
 namespace {
 
 Peer make(int family, int type) {
+#ifdef SOCK_CLOEXEC
+    type |= SOCK_CLOEXEC;  // at once: another thread may start a program meanwhile, which would have it, too
+#endif
     const int fd = CALL(socket(family, type, 0));
     CALL(fcntl(fd, F_SETFD, FD_CLOEXEC));
     return Peer(fd);
@@ -75,7 +78,11 @@ void Peer::wait_for(short events, const char* what) const {
 
 Peer Peer::accept() {
     wait_for(POLLIN, "a client");
+#ifdef SOCK_CLOEXEC
+    const int fd = CALL(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
+#else
     const int fd = CALL(::accept(fd_, nullptr, nullptr));
+#endif
     CALL(fcntl(fd, F_SETFD, FD_CLOEXEC));
     return Peer(fd);
 }
