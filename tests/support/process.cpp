@@ -127,6 +127,9 @@ const char* obey(const Orders& orders) {
     }
     if (!surroundings.directory.empty() && chdir(surroundings.directory.c_str()) == -1) return "chdir";
     signal(SIGPIPE, SIG_DFL);
+#ifdef SYS_close_range
+    syscall(SYS_close_range, 3, ~0U, 4);  // CLOSE_RANGE_CLOEXEC: what another thread has just made is not for it
+#endif
     return nullptr;
 }
 
