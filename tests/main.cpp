@@ -4,6 +4,7 @@
 #define CATCH_CONFIG_MAIN
 #endif
 #include "tests/catch.hpp"
+#include "tests/support/npm.hpp"
 
 #include <cstdlib>
 #include <fstream>
@@ -21,7 +22,8 @@ using ListenerBase = Catch::TestEventListenerBase;
 [[maybe_unused]] const std::string& name_of(const Catch::TestCaseInfo* info) { return info->name; }  // version 3
 
 /// Appends the name of each test that failed to the file that TWO_TERMINALS_FAILED names: make test-again runs those.
-struct FailedNames : ListenerBase {
+/// And ends the browser that tests of pages have shared.
+struct Listener : ListenerBase {
     using ListenerBase::ListenerBase;
 
     void testCaseEnded(const Catch::TestCaseStats& stats) override {
@@ -33,8 +35,10 @@ struct FailedNames : ListenerBase {
             name.insert(at, 1, '\\');
         std::ofstream(path, std::ios::app) << name << '\n';
     }
+
+    void testRunEnded(const Catch::TestRunStats&) override { PageTest::end_browser(); }
 };
 
-CATCH_REGISTER_LISTENER(FailedNames)
+CATCH_REGISTER_LISTENER(Listener)
 
 }  // namespace

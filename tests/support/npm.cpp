@@ -1,8 +1,5 @@
-#define CATCH_CONFIG_EXTERNAL_INTERFACES  // of version 2: listeners
-
 #include "tests/support/npm.hpp"
 
-#include "tests/catch.hpp"
 #include "tests/support/skip.hpp"
 
 #include <nlohmann/json.hpp>
@@ -89,20 +86,3 @@ void PageTest::end_browser() {
     }
     browser().reset();
 }
-
-namespace {
-
-#if __has_include(<catch2/catch_all.hpp>)
-using Listener = Catch::EventListenerBase;
-#else
-using Listener = Catch::TestEventListenerBase;
-#endif
-
-class BehindTheLastTest : public Listener {
-public:
-    using Listener::Listener;
-    void testRunEnded(const Catch::TestRunStats&) override { PageTest::end_browser(); }
-};
-CATCH_REGISTER_LISTENER(BehindTheLastTest)
-
-}  // namespace

@@ -32,7 +32,7 @@ public:
     /// what it says, if it fails.
     std::string finish(Milliseconds limit = 4 * patience);
 
-    /// To be called behind the last test.
+    /// To be called behind the last test (tests/main.cpp).
     static void end_browser();
 
 private:
