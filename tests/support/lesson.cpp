@@ -203,8 +203,8 @@ Transcript normalized_diagram(const std::vector<std::string>& lines) {
             transcript.lines.push_back(trimmed(line));
             continue;
         }
-        const std::string cells[] = {trimmed(match[1].str().substr(std::min<size_t>(time, match[1].length()))),
-                                     trimmed(match[3])};
+        const std::string left = match[1];
+        const std::string cells[] = {trimmed(left.substr(std::min(time, left.size()))), trimmed(match[3])};
         for (const size_t side : {0U, 1U})
             take_cell(transcript, sides[side], cells[side], calls[side], open[side]);
         if (const std::string arrow = arrow_of(match[2]); !arrow.empty()) arrows.push_back(arrow);
