@@ -40,6 +40,12 @@ extern const Diagnosis not_ready;     ///< does not say that it listens
 extern const Diagnosis says_nothing;  ///< neither answers nor ends
 extern const Diagnosis ipv4_only;     ///< fails once it is told an IPv6 address
 
+/// What lies at one end of a TCP connection, in bytes.
+struct Queues {
+    long unread = 0;          ///< received, and not read yet
+    long unacknowledged = 0;  ///< sent, and not acknowledged yet
+};
+
 /// A grading that ended badly; the Grading itself tells how.
 struct Failed {};
 
@@ -80,8 +86,9 @@ public:
 
     // ---- Its peer, played by the grader
 
-    /// To the server that was started; fails with the diagnosis if nobody listens there any more.
-    Peer connect(const Diagnosis& otherwise = ended_early);
+    /// To the server that was started; fails with the diagnosis if nobody listens there any more. buffers: bytes for
+    /// SO_RCVBUF and SO_SNDBUF (socket(7)): how much it takes of a stream that nobody reads. 0: as the kernel likes.
+    Peer connect(const Diagnosis& otherwise = ended_early, int buffers = 0);
     void send(Peer& peer, std::string_view bytes);
     /// Reads so many bytes, or up to the end of the stream, or as many as come within the time.
     std::string receive(Peer& peer, std::size_t count);
@@ -94,6 +101,9 @@ public:
     void send_in_pieces(Peer& peer, std::string_view bytes, std::size_t size);
     /// Waits until the program has taken all that the peer has sent it (TCP). False if it does not.
     bool wait_until_taken(const Peer& peer);
+    /// What lies at the server's end of this peer's connection. Nothing where it has closed, or no kernel tells
+    /// (macOS).
+    std::optional<Queues> queues_of_server(const Peer& peer) const;
     /// "I send no more": FIN.
     void end_sending(Peer& peer);
     /// Sends until the program stands still because it can't get rid of its answers, which are not read here. Returns
@@ -181,7 +191,13 @@ bool passes(const Exercise& exercise, Grading& grading);
 /// Expected and actual, one below the other from a little before the first byte that differs, with a caret below it.
 std::string side_by_side(std::string_view expected, std::string_view actual);
 
-/// "1000001\n1000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
+/// The buffers that a peer of ours has where it does not read: small ones.
+constexpr int small_buffers = 65536;
+/// What no server can send to such a peer without waiting, in bytes: more than the kernel keeps on the way, which may
+/// be tens of megabytes (tcp(7): tcp_rmem, tcp_wmem).
+std::size_t more_than_buffers_hold();
+
+/// "10000001\n10000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
 /// elsewhere, so that nobody can know it before.
 std::string numbered_lines(std::size_t count);
 

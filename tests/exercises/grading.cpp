@@ -1,6 +1,7 @@
 #include "tests/exercises/exercise.hpp"
 
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/narrator.hpp"
 #include "common/sockets.hpp"
@@ -11,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 #include <random>
 #include <stdexcept>
 
@@ -18,6 +20,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 #ifdef __linux__
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #endif
 #include <sys/ioctl.h>
@@ -80,7 +85,7 @@ std::string shortened(std::string_view bytes) {
 
 std::string numbered_lines(std::size_t count) {
     static std::random_device random;
-    std::string line = std::to_string(1'000'000 + random() % 4'000'000) + "\n";  // 7 digits: enough for 40 MB
+    std::string line = std::to_string(10'000'000 + random() % 40'000'000) + "\n";  // 8 digits: enough for 450 MB
     std::string lines;
     lines.reserve(count + line.size());
     while (lines.size() < count) {
@@ -91,6 +96,15 @@ std::string numbered_lines(std::size_t count) {
         ++line[digit];
     }
     return lines;
+}
+
+std::size_t more_than_buffers_hold() {
+    std::size_t sum = std::size_t{16} << 20U;
+    for (const char* limits : {"/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem"}) {
+        std::size_t least = 0, usual = 0, most = 0;
+        if (std::ifstream(limits) >> least >> usual >> most) sum += most;
+    }
+    return sum;
 }
 
 namespace {
@@ -249,10 +263,14 @@ bool Grading::has_ended() {
     return true;
 }
 
-Peer Grading::connect(const Diagnosis& otherwise) {
+Peer Grading::connect(const Diagnosis& otherwise, int buffers) {
     const Address address = socket_address();
     const int fd = CALL(socket(address.family(), SOCK_STREAM, 0));
     CALL(fcntl(fd, F_SETFD, FD_CLOEXEC));
+    if (buffers > 0) {
+        CALL(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffers, sizeof buffers));
+        CALL(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffers, sizeof buffers));
+    }
     const bool connected = ::connect(fd, address.get(), address.length()) == 0;  // the kernel's work, on loopback
     Peer peer(fd);
     // Where the program has ended, what is expected of it next says what that means.
@@ -335,15 +353,67 @@ void Grading::send_in_pieces(Peer& peer, std::string_view bytes, std::size_t siz
     }
 }
 
+#ifdef __linux__
+namespace {
+
+/// Where an address has its bytes, as inet_diag_sockid wants them.
+void set_end(const Address& end, __be32 (&host)[4], __be16& port) {
+    if (end.family() == AF_INET6) {
+        const auto& ipv6 = *reinterpret_cast<const sockaddr_in6*>(end.get());
+        std::memcpy(host, &ipv6.sin6_addr, sizeof ipv6.sin6_addr);
+        port = ipv6.sin6_port;
+    } else {
+        const auto& ipv4 = *reinterpret_cast<const sockaddr_in*>(end.get());
+        host[0] = ipv4.sin_addr.s_addr;
+        port = ipv4.sin_port;
+    }
+}
+
+/// Asks the kernel for one connection (sock_diag(7)): /proc/net/tcp has them all, and is slow where there are many.
+std::optional<Queues> ask_for_queues(const Address& local, const Address& peer) {
+    struct {
+        nlmsghdr head;
+        inet_diag_req_v2 of;
+    } question{};
+    question.head = {sizeof question, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0};
+    question.of.sdiag_family = static_cast<__u8>(local.family());
+    question.of.sdiag_protocol = IPPROTO_TCP;
+    question.of.idiag_states = ~0U;
+    question.of.id.idiag_cookie[0] = question.of.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    set_end(local, question.of.id.idiag_src, question.of.id.idiag_sport);
+    set_end(peer, question.of.id.idiag_dst, question.of.id.idiag_dport);
+    struct {
+        nlmsghdr head;
+        inet_diag_msg of;
+        char more[8192];
+    } answer{};
+    const Descriptor kernel(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+    if (kernel.get() == -1 || ::send(kernel.get(), &question, sizeof question, 0) == -1 ||
+        ::recv(kernel.get(), &answer, sizeof answer, 0) < static_cast<ssize_t>(sizeof answer.head + sizeof answer.of) ||
+        answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+        return std::nullopt;
+    return Queues{answer.of.idiag_rqueue, answer.of.idiag_wqueue};
+}
+
+}  // namespace
+#endif
+
+std::optional<Queues> Grading::queues_of_server([[maybe_unused]] const Peer& peer) const {
+#ifdef __linux__
+    if (const auto queues = ask_for_queues(socket_address(), peer.address())) return queues;
+    const std::string pair = pair_of(socket_address(), peer.address());  // it has closed, or there is no sock_diag
+    for (const TableEntry& entry : look_at_table())
+        if (entry.socket.pair == pair) return Queues{entry.socket.unread, entry.socket.unacknowledged};
+#endif
+    return std::nullopt;
+}
+
 bool Grading::wait_until_taken(const Peer& peer) {
 #ifdef __linux__
-    const std::string pair = pair_of(socket_address(), peer.address());
     const auto is_taken = [&] {
         int unacknowledged = 0;
         if (ioctl(peer.fd(), SIOCOUTQ, &unacknowledged) == -1 || unacknowledged > 0) return false;
-        for (const TableEntry& entry : look_at_table())
-            if (entry.socket.pair == pair) return entry.socket.unread == 0;
-        return true;  // it has closed
+        return queues_of_server(peer).value_or(Queues{}).unread == 0;
     };
     try {
         wait_until(is_taken, "what was sent to be taken", limit_);

@@ -41,11 +41,11 @@ void grade_send_loop(Grading& grading) {
     grading.start_server();
     grading.step({"A client connects, sends a line, and reads the answer.",
                   "클라이언트가 연결해 한 줄을 보내고 답을 읽습니다."});
-    Peer client = grading.connect();
+    Peer client = grading.connect(ended_early, small_buffers);
     grading.send(client, "hello\n");
     grading.require_equal("hello\n", grading.receive(client, 6), says_nothing);
 
-    const std::string much = numbered_lines(std::size_t{12} << 20U);
+    static const std::string much = numbered_lines(more_than_buffers_hold());
     grading.step({"It sends {} bytes, and reads nothing until the server stands still.",
                   "{}바이트를 보내고, 서버가 멈출 때까지 읽지 않습니다."},
                  much.size());
