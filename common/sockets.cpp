@@ -255,6 +255,13 @@ std::vector<TableEntry> look_at_table() {
     return entries;
 }
 
+std::optional<TableEntry> look_at_pair(const std::string& pair) {
+#ifdef __linux__
+    if (const std::string row = row_of_pair(pair); !row.empty()) return read_entry(row);
+#endif
+    return std::nullopt;
+}
+
 std::string pair_of(const Address& local, const Address& peer) {
     return table_spelling(local) + " " + table_spelling(peer);
 }

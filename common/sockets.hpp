@@ -4,6 +4,7 @@
 #include "common/address.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ struct TableEntry {
 
 /// All of it, those of other processes too. Empty where there is no such table (macOS).
 std::vector<TableEntry> look_at_table();
+
+/// Its line of this pair (pair_of()): nothing where the kernel has forgotten the connection, or on macOS.
+std::optional<TableEntry> look_at_pair(const std::string& pair);
 
 /// The two ends of a connection as /proc/net/tcp and tcp6 spell them; a listener's peer is the wildcard with port 0.
 std::string pair_of(const Address& local, const Address& peer);

@@ -556,11 +556,14 @@ private:
                                                                               : 3);
         auto since = Clock::now();
         std::size_t seen = 0;
+        const auto all_told = [&] {
+            const std::size_t logged = server_log_.size() + client_log_.size();
+            return std::exchange(seen, logged) == logged;
+        };
         return wait_until(
             [&] {
-                const std::size_t logged = server_log_.size() + client_log_.size();
-                bool calm = std::exchange(seen, logged) == logged && is_idle(server_, server_log_) &&
-                            is_idle(client_, client_log_) && (!witness_ || witness_->is_quiet());
+                bool calm = all_told() && is_idle(server_, server_log_) && is_idle(client_, client_log_) &&
+                            (!witness_ || witness_->is_quiet());
 #ifdef __linux__
                 if (trouble_.was_started()) calm = calm && is_asleep(trouble_.pid());
                 const unsigned of = own_network_ ? 0 : outcome_.ports.server;
@@ -569,6 +572,7 @@ private:
 #else
                 const auto needed = std::max(worth, Milliseconds(no_connections ? 200 : 100));
 #endif
+                calm = calm && all_told();  // what was looked at one after the other held at the same time
                 if (!calm) since = Clock::now();
                 return Clock::now() - since >= needed;
             },

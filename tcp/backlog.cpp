@@ -50,20 +50,18 @@ void show_queue(int listener) {
 }
 
 /// What the listener's kernel has of a client's connection, accepted or not.
-std::string server_side_of(const SocketState& client, const std::vector<TableEntry>& table) {
-    for (const TableEntry& entry : table) {
-        if (client.peer.empty() || entry.socket.local != client.peer || entry.socket.peer != client.local) continue;
-        return entry.socket.state + (entry.socket.id == 0 ? ", not accepted yet" : ", accepted");
-    }
-    return "nothing";
+std::string server_side_of(const SocketState& client) {
+    if (client.pair.empty()) return "nothing";
+    const size_t space = client.pair.find(' ');  // the same two ends, the other one first
+    const auto entry = look_at_pair(client.pair.substr(space + 1) + " " + client.pair.substr(0, space));
+    return entry ? entry->socket.state + (entry->socket.id == 0 ? ", not accepted yet" : ", accepted") : "nothing";
 }
 
 void show(int listener, const std::vector<int>& clients) {
     show_queue(listener);
-    const std::vector<TableEntry> table = look_at_table();
     for (size_t i = 0; i < clients.size(); ++i) {
         const SocketState client = look_at_socket(clients[i]);
-        fmt::print("  client {}  {:11}  server's side: {}\n", i + 1, client.state, server_side_of(client, table));
+        fmt::print("  client {}  {:11}  server's side: {}\n", i + 1, client.state, server_side_of(client));
     }
     fmt::print("\n");
 }

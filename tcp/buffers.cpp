@@ -69,10 +69,8 @@ void show(int client, int server) {
     fmt::print("    in the client's buffer {}", ours.unacknowledged);
     if (unsent >= 0) fmt::print(" ({} not even sent)", unsent);
     fmt::print(", in the server's {}", theirs.unread);
-    for (const TableEntry& entry : look_at_table()) {
-        if (entry.socket.pair == ours.pair && !entry.timer.empty()) fmt::print("; timer: {}", entry.timer);
-    }
-    fmt::print("\n");
+    const std::optional<TableEntry> entry = look_at_pair(ours.pair);
+    fmt::print("{}\n", entry && !entry->timer.empty() ? "; timer: " + entry->timer : "");
 }
 
 /// Sends what there is room for now, perhaps nothing, and never waits. Returns how many bytes that was.

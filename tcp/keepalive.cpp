@@ -137,11 +137,8 @@ struct Timer {
 };
 
 Timer timer_of(int fd) {
-    const std::string pair = look_at_socket(fd).pair;
-    for (const TableEntry& entry : look_at_table()) {
-        if (entry.socket.pair == pair && !entry.timer.empty()) return {entry.timer, entry.seconds};
-    }
-    return {};
+    const std::optional<TableEntry> entry = look_at_pair(look_at_socket(fd).pair);
+    return entry && !entry->timer.empty() ? Timer{entry->timer, entry->seconds} : Timer{};
 }
 
 using Clock = std::chrono::steady_clock;
@@ -153,6 +150,7 @@ void watch(int fd, Clock::time_point begin, std::chrono::milliseconds most) {
     for (pollfd watched{fd, POLLIN, 0}; Clock::now() - begin < most;) {
         const Attempts now = attempts_of(fd);
         const Timer timer = timer_of(fd);
+        if (CALL(poll(&watched, 1, 0)) > 0) return;  // the kernel has given up: no timer runs any more
         if (now != told) {
             fmt::print(
                 "  {:6.2f} s  unanswered: {} probes, {} retransmissions; last ACK {:.2f} s ago; {} timer: {:.2f} s\n",

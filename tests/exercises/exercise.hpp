@@ -197,7 +197,7 @@ constexpr int small_buffers = 65536;
 /// be tens of megabytes (tcp(7): tcp_rmem, tcp_wmem).
 std::size_t more_than_buffers_hold();
 
-/// "10000001\n10000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
+/// "1000001\n1000002\n..." of at least so many bytes: shows what is missing, twice or out of order. Each run begins
 /// elsewhere, so that nobody can know it before.
 std::string numbered_lines(std::size_t count);
 

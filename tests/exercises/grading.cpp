@@ -85,7 +85,8 @@ std::string shortened(std::string_view bytes) {
 
 std::string numbered_lines(std::size_t count) {
     static std::random_device random;
-    std::string line = std::to_string(10'000'000 + random() % 40'000'000) + "\n";  // 8 digits: enough for 450 MB
+    const unsigned least = count <= 40'000'000 ? 1'000'000 : 10'000'000;  // 7 digits, or the 8 that suffice for 450 MB
+    std::string line = std::to_string(least + random() % (4 * least)) + "\n";
     std::string lines;
     lines.reserve(count + line.size());
     while (lines.size() < count) {
@@ -401,9 +402,9 @@ std::optional<Queues> ask_for_queues(const Address& local, const Address& peer) 
 std::optional<Queues> Grading::queues_of_server([[maybe_unused]] const Peer& peer) const {
 #ifdef __linux__
     if (const auto queues = ask_for_queues(socket_address(), peer.address())) return queues;
-    const std::string pair = pair_of(socket_address(), peer.address());  // it has closed, or there is no sock_diag
-    for (const TableEntry& entry : look_at_table())
-        if (entry.socket.pair == pair) return Queues{entry.socket.unread, entry.socket.unacknowledged};
+    // It has closed, or there is no sock_diag here.
+    if (const auto entry = look_at_pair(pair_of(socket_address(), peer.address())))
+        return Queues{entry->socket.unread, entry->socket.unacknowledged};
 #endif
     return std::nullopt;
 }

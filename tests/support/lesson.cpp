@@ -101,7 +101,8 @@ std::string without_numbers(const std::string& line) {
     static const std::regex memory("\\b([a-z]{1,2})\\d+(?=[,)])");  // as ss -m shows it: skmem:(r212992,rb212992, ...)
     // Of a debugger, of a random mask, of ls, and of progress that is shown while it is made.
     static const std::regex address("\\b0x[0-9a-f]+"), bytes("\\b([0-9a-f]{2} ){2,}[0-9a-f]{2}\\b");
-    static const std::regex key("(-Key: )[\\w+/]{22}=="), binary("\"[^\"]*\\\\[0-7][^\"]*\"");
+    static const std::regex key("(-Key: )[\\w+/]{22}=="),
+        binary("\"(?:[^\"\\\\]|\\\\.)*?\\\\[0-7](?:[^\"\\\\]|\\\\.)*\"");
     static const std::regex month("\\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\\b"), unit("\\b[KMG]iB\\b");
     std::string known = std::regex_replace(std::regex_replace(line, identifier, "ID"), memory, "$1N");
     known = std::regex_replace(std::regex_replace(known, address, "ID"), bytes, "BYTES");
