@@ -20,6 +20,7 @@ ifeq ($(SANITIZE),thread)  # what runs ends at its first race: a server's words 
   export TSAN_OPTIONS := halt_on_error=1 suppressions=$(CURDIR)/tests/support/thread_sanitizer.supp $(TSAN_OPTIONS)
 endif
 CXXFLAGS := $(if $(OPTIMIZE),-O2 -DNDEBUG,-O0) -g
+TESTS_FASTER := $(if $(OPTIMIZE),,-Og)  # nobody steps through tests as through programs, and every test run waits for them
 
 # As many jobs at a time as there are cores, unless you say otherwise, as in make -j1.
 ifeq ($(MAKELEVEL),0)
@@ -140,7 +141,7 @@ $(COMMON) $(PROTOCOL):
 # -MMD writes down which headers a source includes; the last line of this part reads it the next time.
 $(call objects,$(SOURCES)): $(BUILD)/objects/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	$(COMPILE) $(if $(filter tests/%,$<),$(TESTS_FASTER)) -MMD -MP -c -o $@ $<
 
 # Another compiler or other flags build everything anew: this file changes when they do, and only then.
 .PHONY: always

@@ -359,7 +359,7 @@ Time next_timer(const Connection& connection, Time now) {
     for (const Lane& lane : connection.lanes) {
         next = std::min(next, lane.gathered);
         const Time lane_due = due(connection, lane);
-        if (lane_due > now) next = std::min(next, lane_due);  // else poll() waits for room
+        if (lane_due > now || lane.pieces.empty()) next = std::min(next, lane_due);  // else poll() waits for room
     }
     return next;
 }

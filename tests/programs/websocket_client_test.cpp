@@ -409,8 +409,8 @@ TEST_CASE("websocket client: servers that keep it waiting", "[programs][websocke
                     1, "the server does not answer our Close"});
     acts.push_back({"it reads nothing",
                     [&](Stage& stage) {
-                        stage.client.feed(std::string(50'000'000, 'x'));
                         peer_of(stage);
+                        stage.client.feed(std::string(50'000'000, 'x'));
                     },
                     1, "the server does not answer our Close"});
     acts.push_back({"it answers Close, and does not end TCP",
