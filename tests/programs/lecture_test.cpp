@@ -228,6 +228,7 @@ void watch_diagram_grow(const std::string& pair, unsigned columns, unsigned rows
     };
     const auto step_to = [&](const std::string& what) {
         for (int pressed = 0; pressed < 60; ++pressed) {
+            lecture.wait_for(panel, "Enter: [^(]");  // while both are busy, a key would count for what comes after
             const std::string before = step();
             if (before.find("Enter: " + what) != std::string::npos) return;
             lecture.press("Enter");
