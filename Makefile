@@ -181,15 +181,19 @@ demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(if $(WIRE),--wire) $(PAIR)
 
 # Several parts at a time, since most tests wait most of the time; each part's output stays together.
-PARTS := faults lessons exercises pages websocket tcp udp others
+PARTS := faults lessons exercises pages websocket in_use tcp udp lecture others
+elsewhere := ~[browser]~[faults]~[lessons]~[soak]
 faults_part := [faults]
 lessons_part := [lessons]
 exercises_part := [exercises]~[soak]
 pages_part := [browser]~[exercises]~[soak],[websocket][interop]~[browser]~[soak]
-websocket_part := [websocket]~[browser]~[interop]~[faults]~[lessons]~[soak]
-tcp_part := [tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
-udp_part := [udp]~[tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
-others_part := ~[exercises]~[udp]~[tcp]~[websocket]~[browser]~[faults]~[lessons]~[soak]
+websocket_part := [websocket]~[interop]~[chat]~[feed]~[bridge]~[tap]$(elsewhere)
+in_use_part := [websocket][chat]~[interop]$(elsewhere),[websocket][feed]~[interop]$(elsewhere),\
+[websocket][bridge]~[interop]$(elsewhere),[websocket][tap]~[interop]$(elsewhere)
+tcp_part := [tcp]~[websocket]$(elsewhere)
+udp_part := [udp]~[tcp]~[websocket]$(elsewhere)
+lecture_part := [lecture]~[exercises]~[udp]~[tcp]~[websocket]$(elsewhere)
+others_part := ~[lecture]~[exercises]~[udp]~[tcp]~[websocket]$(elsewhere)
 test: tests
 ifdef ONLY
 	@TWO_TERMINALS_BUILD=$(BUILD) $(TESTS) '$(ONLY)'
