@@ -181,7 +181,7 @@ demo: programs
 	@TWO_TERMINALS_BUILD=$(BUILD) scripts/demo $(if $(ALL),--all) $(if $(WIRE),--wire) $(PAIR)
 
 # Several parts at a time, since most tests wait most of the time; each part's output stays together.
-PARTS := faults lessons exercises pages websocket in_use tcp udp lecture others
+PARTS := faults lessons exercises pages websocket in_use tcp udp tftp lecture others
 elsewhere := ~[browser]~[faults]~[lessons]~[soak]
 faults_part := [faults]
 lessons_part := [lessons]
@@ -191,7 +191,8 @@ websocket_part := [websocket]~[interop]~[chat]~[feed]~[bridge]~[tap]$(elsewhere)
 in_use_part := [websocket][chat]~[interop]$(elsewhere),[websocket][feed]~[interop]$(elsewhere),\
 [websocket][bridge]~[interop]$(elsewhere),[websocket][tap]~[interop]$(elsewhere)
 tcp_part := [tcp]~[websocket]$(elsewhere)
-udp_part := [udp]~[tcp]~[websocket]$(elsewhere)
+udp_part := [udp]~[tftp]~[tcp]~[websocket]$(elsewhere)
+tftp_part := [udp][tftp]~[tcp]~[websocket]$(elsewhere)
 lecture_part := [lecture]~[exercises]~[udp]~[tcp]~[websocket]$(elsewhere)
 others_part := ~[lecture]~[exercises]~[udp]~[tcp]~[websocket]$(elsewhere)
 test: tests

@@ -17,6 +17,7 @@
 #ifdef __linux__
 #include <fstream>
 #include <linux/sockios.h>
+#include <set>
 #include <sstream>
 #include <unistd.h>
 #endif
@@ -248,8 +249,13 @@ std::vector<TableEntry> look_at_table() {
         std::ifstream lines(table);
         std::string line;
         std::getline(lines, line);  // the names of the columns
-        while (std::getline(lines, line))
-            entries.push_back(read_entry(line));
+        std::set<std::string> seen;
+        while (std::getline(lines, line)) {
+            TableEntry entry = read_entry(line);
+            // What changes while the table is read may push a line behind those that were read: there it is again.
+            const bool again = entry.socket.state != "LISTEN" && !seen.insert(entry.socket.pair).second;
+            if (!again) entries.push_back(std::move(entry));
+        }
     }
 #endif
     return entries;
