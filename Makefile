@@ -182,6 +182,7 @@ demo: programs
 
 # Several parts at a time, since most tests wait most of the time; each part's output stays together.
 PARTS := faults lessons exercises pages websocket in_use tcp udp tftp lecture others
+BUSY := faults exercises  # these leave the processor to those that mostly wait
 elsewhere := ~[browser]~[faults]~[lessons]~[soak]
 faults_part := [faults]
 lessons_part := [lessons]
@@ -201,7 +202,7 @@ ifdef ONLY
 else
 	@rm -f $(BUILD)/tests/*failed; export TWO_TERMINALS_BUILD=$(BUILD); $(foreach part,$(PARTS),\
 	  TWO_TERMINALS_FAILED=$(BUILD)/tests/$(part).failed \
-	  $(TESTS) '$($(part)_part)' >$(BUILD)/tests/$(part).log 2>&1 & $(part)=$$!;) \
+	  $(if $(filter $(part),$(BUSY)),nice) $(TESTS) '$($(part)_part)' >$(BUILD)/tests/$(part).log 2>&1 & $(part)=$$!;) \
 	failed=; $(foreach part,$(PARTS),wait $$$(part) || failed="$$failed $(part)"; cat $(BUILD)/tests/$(part).log;) \
 	for part in $$failed; do cat $(BUILD)/tests/$$part.failed || echo "$$part: ended early"; done \
 	  >$(BUILD)/tests/failed 2>/dev/null; \

@@ -250,7 +250,11 @@ void Process::start(const std::function<void()>& body, const Surroundings& surro
     const Orders orders{or_terminal(in.read_end), or_terminal(out.write_end), or_terminal(err.write_end),
                         child_terminal,           report.write_end,           &surroundings};
     if (body) std::fflush(nullptr);  // or the child would print what we had not printed yet
+#ifdef __linux__
+    pid_ = body ? fork() : vfork();  // up to execve() the child has our memory, and only makes calls
+#else
     pid_ = fork();
+#endif
     must(pid_ != -1, "fork");
     if (pid_ == 0) {
         const char* failed = obey(orders);
