@@ -311,6 +311,7 @@ private:
         data_cr,
         data_lf,
         line_begin,
+        name,
         line,
         line_lf,
         last_lf,
@@ -353,8 +354,14 @@ private:
                     step_ = Step::last_lf;
                     return;
                 }
-                step_ = Step::line;
+                if (c == ':') throw Error(400, "a line of the trailer that is no field");
+                step_ = Step::name;
                 [[fallthrough]];
+            case Step::name:
+                count(most_head);
+                if (c != ':' && !is_token({&c, 1})) throw Error(400, "a line of the trailer that is no field");
+                if (c == ':') step_ = Step::line;
+                return;
             case Step::line:
                 count(most_head);
                 if (is_control(c) && c != '\r') throw Error(400, "a control character in a trailer");

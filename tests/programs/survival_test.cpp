@@ -200,8 +200,12 @@ TEST_CASE("survival: out of descriptors, it says so, rests, and serves again whe
     INFO(pair.name());
     Server server = pair.start();
     const auto begin = std::chrono::steady_clock::now();
+    // An accept() that waits has its descriptor already, and still serves the first client.
+    const auto is_asleep = [&] {
+        return read_file("/proc/" + std::to_string(server.pid()) + "/stat").find(") S ") != std::string::npos;
+    };
+    wait_until(is_asleep, "the server to wait in accept()");
     limit_descriptors(server.pid(), 3);  // 0, 1 and 2; the listener is there already
-    // An accept() that waits has its descriptor already, and still serves this one.
     Process first(server.client(pair.client));
     first.feed("hello\n");
     first.close_input();
