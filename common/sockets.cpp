@@ -264,6 +264,8 @@ std::vector<TableEntry> look_at_table() {
 std::optional<TableEntry> look_at_pair(const std::string& pair) {
 #ifdef __linux__
     if (const std::string row = row_of_pair(pair); !row.empty()) return read_entry(row);
+#else
+    (void)pair;
 #endif
     return std::nullopt;
 }
