@@ -77,7 +77,8 @@ const Diagnosis none_taken{
     "none-taken",
     {"no descriptor came with the byte, and the worker did not answer n. CMSG_FIRSTHDR() is nullptr then",
      "바이트와 함께 디스크립터가 오지 않았는데 n으로 답하지 않았습니다. 그때 CMSG_FIRSTHDR()는 nullptr입니다"}};
-const Diagnosis inherited{
+[[maybe_unused]] const Diagnosis inherited{
+    // only Linux shows another process its descriptors
     "inherited",
     {"what was received would be inherited by every program that the worker starts: FD_CLOEXEC is not set. On Linux "
      "recvmsg() sets it if it is given MSG_CMSG_CLOEXEC, elsewhere fcntl() afterwards",
