@@ -135,6 +135,7 @@ TEST_CASE("UTF-8: every edge, alone and within text of any kind, at every cut", 
                                              std::string(31, 'a'),
                                              std::string(32, 'a'),
                                              std::string(64, 'a'),
+                                             std::string(160, 'a'),
                                              "\xED\x95\x9C\xEA\xB8\x80",
                                              "\xE1\x84\x92\xE1\x85\xA1" + std::string(30, 'a'),
                                              "\xF0\x9F\x98\x80\xC3\xA9"};
@@ -151,7 +152,8 @@ TEST_CASE("UTF-8: every edge, alone and within text of any kind, at every cut", 
             if (check.accept(text)) CHECK(check.complete() == edge.complete);
             if (!edge.complete) {  // what is begun must be continued
                 check_at_every_cut(text + "z", text.size());
-                for (const std::size_t blocks : {8U, 16U, 32U, 64U}) {  // also where ASCII is passed over by the block
+                for (const std::size_t blocks :
+                     {8U, 16U, 32U, 64U, 128U, 256U}) {  // also where ASCII is passed over by the block
                     const std::string ascii(blocks, 'z');
                     Utf8 at_once;
                     CHECK_FALSE(at_once.accept(text + ascii + "\x80\x80\x80"));
@@ -165,6 +167,31 @@ TEST_CASE("UTF-8: every edge, alone and within text of any kind, at every cut", 
             if (edge.complete) {  // behind it, too, nothing changes
                 CHECK(is_utf8(text + std::string(100, 'z')) == (impossible == never));
                 CHECK(is_utf8(text + "\xED\x95\x9C") == (impossible == never));
+            }
+        }
+    }
+}
+
+TEST_CASE("UTF-8: every edge, anywhere in long text, which is checked in two places at once",
+          "[unit][websocket][utf8]") {
+    for (const Edge& edge : edges()) {
+        INFO(wire::to_hex(edge.bytes));
+        for (const std::string unit : {"\xED\x95\x9C", "\xC3\xA9", "\xF0\x9F\x98\x80", "\xED\x95\x9C a\xC3\xA9"}) {
+            for (const std::size_t units : {22U, 60U, 130U}) {
+                for (std::size_t front = 0; front <= units; ++front) {
+                    std::string text;
+                    for (std::size_t i = 0; i < units; ++i)
+                        text += (i == front ? edge.bytes : "") + unit;
+                    if (front == units) text += edge.bytes;
+                    Utf8 at_once;
+                    const bool accepted = at_once.accept(text);
+                    Utf8 byte_by_byte;
+                    bool expected = true;
+                    for (const char byte : text)
+                        expected = expected && byte_by_byte.accept({&byte, 1});
+                    if (accepted != expected || (accepted && at_once.complete() != byte_by_byte.complete()))
+                        FAIL("behind " << front << " of " << units << " times " << wire::to_hex(unit));
+                }
             }
         }
     }

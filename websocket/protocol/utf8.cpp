@@ -2,6 +2,7 @@
 
 #include "websocket/protocol/compiled_for.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -45,10 +46,31 @@ constexpr std::array<std::uint64_t, 256> rows = [] {
     return all;
 }();
 
+bool is_continuation(char byte) { return (static_cast<std::uint8_t>(byte) & 0xC0U) == 0x80; }
+
 /// With BMI2, a shift by a register is one step of the processor.
 COMPILED_FOR("bmi2") std::uint64_t step(std::uint64_t state, const char* bytes, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i)
-        state = rows[static_cast<std::uint8_t>(bytes[i])] >> (state & 63U);
+    const auto next = [](std::uint64_t from, char byte) {
+        return rows[static_cast<std::uint8_t>(byte)] >> (from & 63U);
+    };
+    std::size_t i = 0;
+    if (count >= 64) {
+        // A step has to wait for the one before it. So two are made beside each other: in the second half from where a
+        // character begins, which can be seen, and where the first half must have ended one.
+        std::size_t half = (count + 1) / 2;  // the second is not the longer one
+        for (const std::size_t most = half + 3; half < most && is_continuation(bytes[half]);)
+            ++half;
+        std::uint64_t second = whole;
+        for (; i < count - half; ++i) {
+            state = next(state, bytes[i]);
+            second = next(second, bytes[half + i]);
+        }
+        for (; i < half; ++i)
+            state = next(state, bytes[i]);
+        return (state & 63U) == whole ? second & 63U : std::uint64_t{wrong};
+    }
+    for (; i < count; ++i)
+        state = next(state, bytes[i]);
     return state & 63U;
 }
 
@@ -65,9 +87,14 @@ constexpr std::uint64_t not_ascii = 0x8080808080808080U;  // the bits that ASCII
 
 bool are_8_ascii(const char* bytes) { return (word_at<std::uint64_t>(bytes) & not_ascii) == 0; }
 
-bool are_32_ascii(const char* bytes) {
+/// count: a multiple of 16, and known when this is compiled.
+template <std::size_t count>
+bool are_ascii(const char* bytes) {
     using Vector __attribute__((vector_size(16))) = std::uint64_t;
-    const Vector any = word_at<Vector>(bytes) | word_at<Vector>(bytes + 16);
+    Vector any{};
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < count; i += sizeof any)
+        any |= word_at<Vector>(bytes + i);
     return ((any[0] | any[1]) & not_ascii) == 0;
 }
 
@@ -78,11 +105,16 @@ bool Utf8::accept(std::string_view piece) {
     std::size_t left = piece.size();
     std::uint64_t state = state_;
     // ASCII is passed over by the block, and everything else goes through the machine.
-    for (; left >= 32; at += 32, left -= 32) {
-        for (; state == whole && left >= 32 && are_32_ascii(at); at += 32, left -= 32) {
+    while (left >= 32) {
+        for (; state == whole && left >= 128 && are_ascii<128>(at); at += 128, left -= 128) {
+        }
+        for (; state == whole && left >= 32 && are_ascii<32>(at); at += 32, left -= 32) {
         }
         if (left < 32) break;
-        state = step(state, at, 32);
+        const std::size_t run = std::min<std::size_t>(left, 256);
+        state = step(state, at, run);
+        at += run;
+        left -= run;
     }
     for (; left >= 8; at += 8, left -= 8) {
         if (state != whole || !are_8_ascii(at)) state = step(state, at, 8);
