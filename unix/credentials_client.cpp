@@ -108,8 +108,9 @@ int main(int argc, char** argv) try {
          .more = {{"claim", "USER", "say with each message that it is by this user (Linux)", &claim},
                   {"become", "USER", "become this user once connected (as root)", &become_user},
                   {"timeout", "SECONDS", "wait so long for room, and for an answer", &timeout, 1, 3600}}});
-    const std::optional<User> claimed = claim ? std::optional(find_user(*claim)) : std::nullopt;
-    const std::optional<User> other = become_user ? std::optional(find_user(*become_user)) : std::nullopt;
+    std::optional<User> claimed, other;
+    if (claim) claimed = find_user(*claim);
+    if (become_user) other = find_user(*become_user);
     const Address address = unix_address(options.path);
 
     const int connection = CALL(socket(AF_UNIX, SOCK_STREAM, 0));
