@@ -248,7 +248,10 @@ void Server::shake_hands(Client& client, char* bytes, std::size_t count) {
 /// Returns every message. One batch, one send: see outbox.hpp.
 void Server::echo(Client& client) {
     Connection& peer = *client.peer;
-    while (const auto event = peer.next()) {
+    for (;;) {
+        peer.return_short_messages();  // most of them, in few steps
+        const auto event = peer.next();
+        if (!event) break;
         if (event->opcode != Opcode::text && event->opcode != Opcode::binary) continue;
         // What is in the connection's own buffer, instead of ours, is gone at the next event.
         const auto offset = event->payload.data() - input_.data();

@@ -57,6 +57,8 @@ inline void run(const wire::Setup& setup, std::uint8_t seed, std::string_view in
         const wire::Story story = comparable(wire::play(setup, input, {cuts, directly}, react));
         if (!first) first = story;
         require(story == *first, "not the same when it is cut");
+        require(wire::echo(setup, input, cuts, true) == wire::echo(setup, input, cuts, false),
+                "another echo in few steps");
         directly = true;
     }
     check_story(setup, *first);

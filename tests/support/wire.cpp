@@ -3,6 +3,7 @@
 #include "common/errors.hpp"
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
@@ -247,6 +248,33 @@ Story replay(const Setup& setup, std::string_view input, const Reaction& reactio
     expect_same(whole, play(setup, input, {{size / 3}, true}, reaction), "directly");
     expect_same(whole, play(setup, input, {every, true}, reaction), "directly and byte by byte");
     return whole;
+}
+
+std::string echo(const Setup& setup, std::string_view input, const std::vector<std::size_t>& cuts, bool in_few_steps) {
+    Buffer output;
+    const Limits limits = setup.limits;
+    Connection connection(setup.role, output, limits, setup.deflate);
+    std::size_t at = 0;
+    const auto feed_until = [&](std::size_t end) {
+        const auto bytes = std::make_unique<char[]>(end - at);  // for itself, as in Player::feed()
+        std::copy_n(input.begin() + static_cast<std::ptrdiff_t>(at), end - at, bytes.get());
+        connection.receive(bytes.get(), end - at);
+        at = end;
+        for (;;) {
+            if (in_few_steps) connection.return_short_messages();
+            const auto event = connection.next();
+            if (!event) break;
+            if (event->opcode == Opcode::text || event->opcode == Opcode::binary)
+                connection.send(event->opcode, event->payload);
+        }
+    };
+    for (const std::size_t cut : cuts)
+        feed_until(cut);
+    feed_until(input.size());
+    if (!connection.finished()) connection.end_of_input();
+    const Closing& closing = connection.closing();
+    return fmt::format("{}\n{} {} {}", fmt::join(frames_of(setup.role, output.view()), "\n"), closing.code,
+                       closing.reason, closing.clean);
 }
 
 }  // namespace wire

@@ -82,4 +82,8 @@ Story play(const Setup& setup, std::string_view input, const Arrival& arrival = 
 /// between them), byte by byte, and with room(). Throws std::runtime_error if one story is not as the others.
 Story replay(const Setup& setup, std::string_view input, const Reaction& reaction = {});
 
+/// What an echo program sends when this arrives in pieces, and how its connection ended. in_few_steps: with
+/// return_short_messages() where it can; else by next() and send() alone.
+std::string echo(const Setup& setup, std::string_view input, const std::vector<std::size_t>& cuts, bool in_few_steps);
+
 }  // namespace wire

@@ -787,6 +787,91 @@ TEST_CASE("connection: an output that serves several connections in turn", "[uni
     CHECK(output.view() == "810131 810132 810133"_hex);
 }
 
+// ---- In few steps
+
+namespace {
+
+/// That return_short_messages() makes no difference, however the input is cut.
+void check_echo_in_few_steps(const Setup& setup, const std::string& input) {
+    const auto check = [&](const std::vector<std::size_t>& cuts) {
+        const std::string usual = wire::echo(setup, input, cuts, false);
+        if (wire::echo(setup, input, cuts, true) != usual) FAIL("another echo of " << wire::shown(input));
+    };
+    for (std::size_t cut = 0; cut <= input.size(); ++cut)
+        check({cut});
+    std::vector<std::size_t> every(input.size());
+    for (std::size_t i = 0; i < every.size(); ++i)
+        every[i] = i;
+    check(every);
+}
+
+}  // namespace
+
+TEST_CASE("connection: short messages returned in few steps are those of next() and send()",
+          "[unit][websocket][connection]") {
+    const std::string a = masked(0x81, "a");
+    for (std::size_t length = 0; length <= 130; ++length) {
+        std::string payload;
+        for (std::size_t i = 0; i < length; ++i)
+            payload += static_cast<char>('!' + i % 90);
+        check_echo_in_few_steps(server, masked(0x81, payload) + masked(0x82, payload + "\xFF"));
+        if (length == 0) continue;
+        // One byte that is not ASCII, anywhere: alone, in text and binary, and as one of a character that is whole.
+        payload[length * 7 / 10] = '\xC3';
+        check_echo_in_few_steps(server, a + masked(0x82, payload) + masked(0x81, payload) + a);
+        if (length * 7 / 10 + 1 < length) payload[length * 7 / 10 + 1] = '\xA4';
+        check_echo_in_few_steps(server, masked(0x81, payload) + masked(0x81, "") + a);
+    }
+    const std::vector<std::string> others = {
+        masked(0x89, "ping"),
+        masked(0x8A, ""),
+        masked(0x88, close_body(1000, "bye")),
+        masked(0x01, "one") + masked(0x80, "two"),
+        masked(0x01, "one") + masked(0x81, "a"),
+        masked(0x80, "two"),
+        masked(0xC1, "compressed"),
+        masked(0xA1, "reserved"),
+        masked(0x83, "unknown"),
+        wire::frame(0x81, "not masked"),
+        masked(0x82, std::string(126, 'x')),
+        "81fe0005 01020304 1112131415"_hex,  // 5 as a length of 16 bits
+        "8180010203"_hex,                    // cut off
+    };
+    for (const std::string& other : others) {
+        check_echo_in_few_steps(server, a + a + other + a + masked(0x82, "binary") + a);
+        check_echo_in_few_steps({Role::server, {}, DeflateParameters{}}, a + other + a);
+        check_echo_in_few_steps(client, wire::frame(0x81, "a") + other + wire::frame(0x81, "a"));
+    }
+    for (std::size_t limit = 0; limit <= 3; ++limit)
+        check_echo_in_few_steps(limited(Role::server, limit), masked(0x81, "x") + masked(0x82, "xy") + a);
+}
+
+TEST_CASE("connection: nothing is returned in few steps within a message of ours, and behind our Close",
+          "[unit][websocket][connection]") {
+    Buffer output;
+    Connection peer(Role::server, output);
+    std::string bytes = masked(0x81, "a") + masked(0x81, "b");
+    peer.send_fragment(Opcode::text, "begun", false);
+    output.clear();
+    peer.receive(bytes.data(), bytes.size());
+    peer.return_short_messages();
+    CHECK(output.empty());
+    CHECK(peer.next()->payload == "a");
+    peer.send_fragment(Opcode::text, "", true);
+    output.clear();
+    peer.return_short_messages();
+    CHECK(output.view() == "810162"_hex);
+    CHECK_FALSE(peer.next());
+
+    bytes = masked(0x81, "c");
+    peer.close(1000);
+    output.clear();
+    peer.receive(bytes.data(), bytes.size());
+    peer.return_short_messages();
+    CHECK(output.empty());
+    CHECK(peer.next()->payload == "c");
+}
+
 TEST_CASE("connection: may be moved in the middle of anything", "[unit][websocket][connection]") {
     const std::string input =
         masked(0x01, "a") + masked(0x89, "ping") + masked(0x80, "\xED\x95\x9C") + masked(0x88, close_body(1000));

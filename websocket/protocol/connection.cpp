@@ -1,6 +1,7 @@
 #include "websocket/protocol/connection.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -10,6 +11,39 @@ namespace {
 
 /// So many pings that come together are answered one by one; of a flood, only the last is (RFC 6455, section 5.5.3).
 constexpr std::uint32_t flood_of_pings = 64;
+
+// How a message in one frame begins: FIN and the opcode; and how long it is at most if its length needs no more bytes.
+constexpr std::uint8_t short_text = 0x80U | static_cast<unsigned>(Opcode::text);
+constexpr std::uint8_t short_binary = 0x80U | static_cast<unsigned>(Opcode::binary);
+constexpr std::size_t most_short_bytes = 125;
+
+/// Unmasks count bytes while it copies them, in words of eight. Of those behind them it may read up to readable, which
+/// counts from the first, and may overwrite seven. Returns whether the count bytes are ASCII.
+bool unmask_to(char* to, const char* from, std::size_t count, std::size_t readable, std::uint32_t key) {
+    const std::uint64_t mask = std::uint64_t{key} << 32U | key;
+    std::uint64_t any = 0;  // the bits that are set in any of the bytes
+    std::uint64_t word = 0;
+    for (; count >= sizeof word; count -= sizeof word, readable -= sizeof word) {
+        std::memcpy(&word, from, sizeof word);
+        word ^= mask;
+        std::memcpy(to, &word, sizeof word);
+        any |= word;
+        from += sizeof word;
+        to += sizeof word;
+    }
+    if (count > 0) {
+        if (readable >= sizeof word) {
+            std::memcpy(&word, from, sizeof word);
+        } else {
+            std::memcpy(&word, from, count);
+        }
+        word ^= mask;
+        std::memcpy(to, &word, sizeof word);
+        const std::size_t behind = 8 * (sizeof word - count);  // bits
+        any |= std::endian::native == std::endian::little ? word << behind : word >> behind;
+    }
+    return (any & 0x8080808080808080U) == 0;
+}
 
 }  // namespace
 
@@ -66,6 +100,32 @@ void Connection::receive(char* bytes, std::size_t count) {
     input_ = bytes;
     input_end_ = bytes + count;
     pings_ = 0;
+}
+
+void Connection::return_short_messages() {
+    if (!is_between_messages() || role_ != Role::server || close_sent_ || sending_ || deflate_) return;
+    constexpr std::size_t header = 6;         // of a masked frame with a short length
+    constexpr std::size_t answer_header = 2;  // and of one that is not masked
+    const std::size_t most = std::min(most_short_bytes, limits_->message_bytes);
+    // An answer is shorter than what it answers, so this is room enough.
+    char* out = output_->extend(static_cast<std::size_t>(input_end_ - input_) + sizeof(std::uint64_t));
+    for (;;) {
+        const auto here = static_cast<std::size_t>(input_end_ - input_);
+        if (here < header) break;
+        const auto first = static_cast<std::uint8_t>(input_[0]);
+        const std::size_t length = static_cast<std::uint8_t>(input_[1]) ^ 0x80U;  // without a mask above 125, too
+        if ((first != short_text && first != short_binary) || length > most || length > here - header) break;
+
+        std::uint32_t key;
+        std::memcpy(&key, input_ + 2, sizeof key);
+        const bool ascii = unmask_to(out + answer_header, input_ + header, length, here - header, key);
+        if (!ascii && first == short_text && !is_utf8({out + answer_header, length})) break;
+        out[0] = static_cast<char>(first);
+        out[1] = static_cast<char>(length);
+        out += answer_header + length;
+        input_ += header + length;
+    }
+    output_->truncate(static_cast<std::size_t>(out - output_->data()));
 }
 
 std::optional<Event> Connection::next_of_any_kind() {

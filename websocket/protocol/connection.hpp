@@ -68,6 +68,17 @@ public:
         return event;  // made where the caller wants it, and not copied
     }
 
+    /// Nothing has arrived of a message or a frame that is not complete, and more may come.
+    bool is_between_messages() const {
+        const bool in_message = message_opcode_ != Opcode::continuation;
+        return !(in_message || in_frame_ || head_size_ > 0 || message_given_ || finished_);
+    }
+
+    /// For a server that returns what it gets: takes the short messages that come next, each whole in one frame, and
+    /// sends each back. It is what next() and send() would do, but reads and writes every byte only once. What is not
+    /// that simple is left to them, so nothing may have been done.
+    void return_short_messages();
+
     /// In the middle of a large message: where its next bytes may be received directly, saving a copy; else nothing.
     /// received_directly() then takes the place of receive().
     struct Room {
