@@ -3,11 +3,13 @@
 //     terminal 1:  build/websocket/event_server
 //     terminal 2:  build/websocket/load --connections 1000        (or echo_client, or a browser)
 //
-// echo_server.cpp waits in recv() for its one client. Here epoll_wait() says which of all the clients have something,
+// echo_server.cpp waits in recv() for its one client. Here epoll_wait() says which of all the clients have something new,
 // and each gets one recv() and one send(): whatever that recv() brought, ten messages or the half of one, is answered
 // at once, from one buffer that all clients share. What the kernel does not take waits in a queue of that client, and
 // while that is long nothing more is read from it: so a slow reader costs the others nothing and us little. Try it:
 // 10,000 connections at rest, and look at its memory: grep VmRSS /proc/$(pgrep event_server)/status
+//
+// epoll tells of what is new (edge-triggered), not of what is still there: see again_.
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -75,7 +77,8 @@ public:
 
 private:
     void accept_clients();
-    void serve(Client& client);
+    void attend(int fd, bool writable, bool readable, bool ended);
+    bool serve(Client& client, bool ended);
     void shake_hands(Client& client, char* bytes, std::size_t count);
     void echo(Client& client);
     void flush(Client& client);
@@ -93,7 +96,8 @@ private:
     const Settings& settings_;
     const int listener_;
     const int stop_;
-    EventLoop loop_;
+    EventLoop loop_{EventLoop::Trigger::edge};
+    std::vector<int> again_;  // what has been left to be read, and is not reported again
     std::vector<std::unique_ptr<Client>> clients_;  // by descriptor
     long connected_ = 0;
     bool accepting_ = true;
@@ -125,23 +129,38 @@ Server::Server(int listener, int stop, const Settings& settings)
 
 void Server::run() {
     while (!stopping_ || connected_ > 0) {
-        const auto ready = loop_.wait(milliseconds_to_next_timer());
+        const auto ready = loop_.wait(again_.empty() ? milliseconds_to_next_timer() : 0);
         now_ = milliseconds();
+        const std::vector<int> left = std::exchange(again_, {});
         for (const EventLoop::Ready& one : ready) {
             if (one.fd == listener_) {
                 accept_clients();
             } else if (one.fd == stop_) {
                 stop();
-            } else if (Client* client = clients_[static_cast<std::size_t>(one.fd)].get(); client != nullptr) {
-                try {
-                    if (one.writable) flush(*client);
-                    if (one.readable) serve(*client);
-                } catch (const SocketError&) {  // reset, for instance: no more than any client may do
-                    drop(*client);
-                }
+            } else {
+                attend(one.fd, one.writable, one.readable, one.ended);
+            }
+        }
+        for (const int fd : left) {
+            if (fd == listener_) {
+                accept_clients();
+            } else {
+                attend(fd, false, true, true);
             }
         }
         run_timers();
+    }
+}
+
+/// A client is ready, or its turn has come again. It may be gone meanwhile.
+void Server::attend(int fd, bool writable, bool readable, bool ended) {
+    Client* client = clients_[static_cast<std::size_t>(fd)].get();
+    if (client == nullptr) return;
+    try {
+        if (writable) flush(*client);
+        if (readable && client->reading && serve(*client, ended)) again_.push_back(fd);
+    } catch (const SocketError&) {  // reset, for instance: no more than any client may do
+        drop(*client);
     }
 }
 
@@ -157,14 +176,13 @@ void Server::accept_clients() {
     for (int i = 0; i < 64; ++i) {  // then let those be served who are here already
         if (connected_ >= settings_.connections) return pause();
         const int fd = TRY(accept(listener_, nullptr, nullptr));
-        if (fd == -1) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                fmt::print(stderr, "no new clients for now: {}\n", describe_error(errno));
-                timers_.push({now_ + 1000, listener_});
-                pause();
-            }
-            return;
+        if (fd == -1 && errno == EAGAIN) return;
+        if (fd == -1 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+            fmt::print(stderr, "no new clients for now: {}\n", describe_error(errno));
+            timers_.push({now_ + 1000, listener_});
+            return pause();
         }
+        if (fd == -1) continue;  // one that has gone already, for instance
         const int on = 1;
         TRY(fcntl(fd, F_SETFL, O_NONBLOCK));
         // Answers are sent whole: nothing is gained by waiting for more (tcp(7)), and much is lost.
@@ -182,12 +200,15 @@ void Server::accept_clients() {
             drop(*place);
         }
     }
+    again_.push_back(listener_);
 }
 
 // ---- They say something
 
 /// One recv() for each readiness, except within a large message: its buffer is in the cache now, and will not be later.
-void Server::serve(Client& client) {
+/// True if it has to be called again: less than was asked for means that there was no more (epoll(7), Q9), if behind that
+/// the end has not come, too, of which we have been told already.
+bool Server::serve(Client& client, bool ended) {
     constexpr std::size_t at_a_time = std::size_t{4} << 20U;  // then it is the others' turn
     for (std::size_t total = 0; total < at_a_time;) {
         const auto room = client.peer ? client.peer->room() : std::nullopt;
@@ -199,22 +220,31 @@ void Server::serve(Client& client) {
                                  : may_inflate ? std::size_t{16} << 10U
                                                : input_.size();
         char* bytes = room ? room->bytes : input_.data();
-        const ssize_t received = TRY(recv(client.fd, bytes, room ? room->count : most, 0));
-        if (received == -1 && (errno == EAGAIN || errno == EINTR)) return;
+        const std::size_t wanted = room ? room->count : most;
+        const ssize_t received = TRY(recv(client.fd, bytes, wanted, 0));
+        if (received == -1 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
         if (received == 0 && client.leaving && !client.unsent.empty()) {
             client.ended = true;  // as it may be behind a Close frame: the answers to what came before are sent first
-            return watch(client);
+            watch(client);
+            return false;
         }
-        if (received <= 0) return drop(client);
-        if (client.leaving) return;
+        if (received <= 0) {
+            drop(client);
+            return false;
+        }
         const auto count = static_cast<std::size_t>(received);
+        const bool may_be_more = count == wanted || ended;
+        if (client.leaving) return may_be_more;
         total += count;
 
         // What it sends shows that it is there; but of one that is to end its request, to read, or to answer our Close,
         // that and nothing else is waited for.
         if (client.peer && client.unsent.empty() && !client.peer->close_sent()) client.since = now_;
         client.asked = false;
-        if (client.handshake) return shake_hands(client, bytes, count);
+        if (client.handshake) {
+            shake_hands(client, bytes, count);
+            return may_be_more;
+        }
         if (room) {
             client.peer->received_directly(count);
         } else {
@@ -223,8 +253,9 @@ void Server::serve(Client& client) {
         echo(client);
         const bool within_large = client.peer->room().has_value();
         if (room || within_large || count == most) client.large = room || within_large;
-        if (!client.large || !client.reading || client.leaving) return;
+        if (!client.large || !client.reading || client.leaving) return may_be_more;
     }
+    return true;
 }
 
 void Server::shake_hands(Client& client, char* bytes, std::size_t count) {
@@ -248,8 +279,7 @@ void Server::shake_hands(Client& client, char* bytes, std::size_t count) {
 /// Returns every message. One batch, one send: see outbox.hpp.
 void Server::echo(Client& client) {
     Connection& peer = *client.peer;
-    for (;;) {
-        peer.return_short_messages();  // most of them, in few steps
+    while (!peer.return_short_messages()) {
         const auto event = peer.next();
         if (!event) break;
         if (event->opcode != Opcode::text && event->opcode != Opcode::binary) continue;

@@ -14,6 +14,7 @@
 
 #include <sys/socket.h>
 
+using Catch::Matchers::EndsWith;
 using wire::close_body;
 using Frames = std::vector<std::string>;
 
@@ -47,6 +48,56 @@ TEST_CASE("websocket event: no more clients than --connections, and the next whe
     second.socket().reset();
     must_serve(server, "websocket/echo_client");
     must_serve(server, "websocket/echo_client");
+}
+
+TEST_CASE("websocket event: what is reported once only is read to its end", "[programs][websocket]") {
+    // All of it, more than one recv() takes, and the end behind it, is there when the server looks.
+    const bool deflate = GENERATE(false, true);
+    const size_t messages = GENERATE(1, 600, 2500);
+    CAPTURE(deflate, messages);
+    const Server server = start_server(event_server);
+    const std::string request = upgrade_request(deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+    std::string frames;
+    std::string answers;
+    for (size_t i = 0; i < messages; ++i) {
+        const std::string payload = fmt::format("message {:12}", i);
+        frames += wire::masked(0x82, payload);
+        answers += deflate ? "" : wire::frame(0x82, payload);
+    }
+    Peer at_once = Peer::connected_to(server);
+    WebSocketPeer known(server);
+    WebSocketPeer stays(server, deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+    server.signal(SIGSTOP);
+    at_once.send(request + frames);
+    at_once.end_sending();
+    known.send(frames);
+    known.socket().end_sending();
+    stays.send(frames);
+    server.signal(SIGCONT);
+    const std::string got = read_to_end(at_once).bytes;
+    const size_t head = got.find("\r\n\r\n") + 4;
+    if (deflate) {  // compressed: only counted
+        CHECK(wire::frames_of(wire::Role::server, std::string_view(got).substr(head)).size() == messages);
+    } else {
+        CHECK((got.substr(head) == answers));
+    }
+    CHECK(known.frames_to_end().size() == messages);
+    for (size_t i = 0; i < messages; ++i)
+        REQUIRE(stays.frame().substr(0, 3) == (deflate ? "c2 " : "82 "));
+}
+
+TEST_CASE("websocket event: of hundreds that connect at the same time none is forgotten", "[programs][websocket]") {
+    const Server server = start_server(event_server);
+    must_serve(server, "websocket/echo_client");
+    server.signal(SIGSTOP);
+    std::vector<Peer> peers;
+    for (int i = 0; i < 300; ++i) {
+        peers.push_back(Peer::connected_to(server));
+        peers.back().send(upgrade_request() + wire::masked(0x81, "hello") + wire::masked(0x88, ""));
+    }
+    server.signal(SIGCONT);
+    for (Peer& peer : peers)
+        CHECK_THAT(read_to_end(peer).bytes, EndsWith("\x81\x05hello\x88" + std::string(1, '\0')));
 }
 
 TEST_CASE("websocket event: ended by a signal, it tells every client", "[programs][websocket]") {

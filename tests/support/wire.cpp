@@ -261,7 +261,7 @@ std::string echo(const Setup& setup, std::string_view input, const std::vector<s
         connection.receive(bytes.get(), end - at);
         at = end;
         for (;;) {
-            if (in_few_steps) connection.return_short_messages();
+            if (in_few_steps && connection.return_short_messages()) break;
             const auto event = connection.next();
             if (!event) break;
             if (event->opcode == Opcode::text || event->opcode == Opcode::binary)

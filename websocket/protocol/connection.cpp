@@ -102,8 +102,8 @@ void Connection::receive(char* bytes, std::size_t count) {
     pings_ = 0;
 }
 
-void Connection::return_short_messages() {
-    if (!is_between_messages() || role_ != Role::server || close_sent_ || sending_ || deflate_) return;
+bool Connection::return_short_messages() {
+    if (!is_between_messages() || role_ != Role::server || close_sent_ || sending_ || deflate_) return false;
     constexpr std::size_t header = 6;         // of a masked frame with a short length
     constexpr std::size_t answer_header = 2;  // and of one that is not masked
     const std::size_t most = std::min(most_short_bytes, limits_->message_bytes);
@@ -126,6 +126,7 @@ void Connection::return_short_messages() {
         input_ += header + length;
     }
     output_->truncate(static_cast<std::size_t>(out - output_->data()));
+    return input_ == input_end_ && !pong_owed_;
 }
 
 std::optional<Event> Connection::next_of_any_kind() {

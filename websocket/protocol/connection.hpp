@@ -76,8 +76,8 @@ public:
 
     /// For a server that returns what it gets: takes the short messages that come next, each whole in one frame, and
     /// sends each back. It is what next() and send() would do, but reads and writes every byte only once. What is not
-    /// that simple is left to them, so nothing may have been done.
-    void return_short_messages();
+    /// that simple is left to them. True if nothing is.
+    bool return_short_messages();
 
     /// In the middle of a large message: where its next bytes may be received directly, saving a copy; else nothing.
     /// received_directly() then takes the place of receive().
