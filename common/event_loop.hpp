@@ -1,7 +1,7 @@
 #pragma once
 // Readiness of many descriptors in one thread: epoll(7) on Linux, kqueue(2) on macOS and BSD, with one face.
-// Level-triggered: what is not read now is reported again. Or, if asked for, edge-triggered: only what is new is reported,
-// which costs the kernel less, and the program has to remember what it has left.
+// Level-triggered: what is not read now is reported again. Or, if asked for, edge-triggered: only what is new is
+// reported, which costs the kernel less, and the program has to remember what it has left.
 
 #include "common/call.hpp"
 

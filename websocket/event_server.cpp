@@ -3,11 +3,11 @@
 //     terminal 1:  build/websocket/event_server
 //     terminal 2:  build/websocket/load --connections 1000        (or echo_client, or a browser)
 //
-// echo_server.cpp waits in recv() for its one client. Here epoll_wait() says which of all the clients have something new,
-// and each gets one recv() and one send(): whatever that recv() brought, ten messages or the half of one, is answered
-// at once, from one buffer that all clients share. What the kernel does not take waits in a queue of that client, and
-// while that is long nothing more is read from it: so a slow reader costs the others nothing and us little. Try it:
-// 10,000 connections at rest, and look at its memory: grep VmRSS /proc/$(pgrep event_server)/status
+// echo_server.cpp waits in recv() for its one client. Here epoll_wait() says which of all the clients have something
+// new, and each gets one recv() and one send(): whatever that recv() brought, ten messages or the half of one, is
+// answered at once, from one buffer that all clients share. What the kernel does not take waits in a queue of that
+// client, and while that is long nothing more is read from it: so a slow reader costs the others nothing and us little.
+// Try it: 10,000 connections at rest, and look at its memory: grep VmRSS /proc/$(pgrep event_server)/status
 //
 // epoll tells of what is new (edge-triggered), not of what is still there: see again_.
 
@@ -97,7 +97,7 @@ private:
     const int listener_;
     const int stop_;
     EventLoop loop_{EventLoop::Trigger::edge};
-    std::vector<int> again_;  // what has been left to be read, and is not reported again
+    std::vector<int> again_;                        // what has been left to be read, and is not reported again
     std::vector<std::unique_ptr<Client>> clients_;  // by descriptor
     long connected_ = 0;
     bool accepting_ = true;
@@ -206,8 +206,8 @@ void Server::accept_clients() {
 // ---- They say something
 
 /// One recv() for each readiness, except within a large message: its buffer is in the cache now, and will not be later.
-/// True if it has to be called again: less than was asked for means that there was no more (epoll(7), Q9), if behind that
-/// the end has not come, too, of which we have been told already.
+/// True if it has to be called again: less than was asked for means that there was no more (epoll(7), Q9), if behind
+/// that the end has not come, too, of which we have been told already.
 bool Server::serve(Client& client, bool ended) {
     constexpr std::size_t at_a_time = std::size_t{4} << 20U;  // then it is the others' turn
     for (std::size_t total = 0; total < at_a_time;) {
