@@ -4,9 +4,10 @@
 //     terminal 2:  build/tcp/http_client --verbose http://127.0.0.1:7000/README.md        (or curl -v, or a browser)
 //
 // HTTP is text: a first line, fields, a blank line, a body. What the text means stands in http.hpp, which file it asks
-// for in http_files.hpp; here are the sockets. One thread serves all, and no call waits but epoll_wait(): a client that
-// sends its request byte by byte, or reads its answer so, costs the others nothing, and has a time limit.
-// Try it: strace -c build/tcp/http_server, and wrk -c 100 against it. How many calls does a request take?
+// for in http_files.hpp, what it gets in http_answer.hpp; here are the sockets. One thread serves all, and no call
+// waits but epoll_wait(): a client that sends its request byte by byte, or reads its answer so, costs the others
+// nothing, and has a time limit. Try it: strace -c build/tcp/http_server, and wrk -c 100 against it. How many calls
+// does a request take?
 
 #include "common/address.hpp"
 #include "common/call.hpp"
@@ -15,17 +16,15 @@
 #include "common/options.hpp"
 #include "common/server.hpp"
 #include "tcp/http.hpp"
-#include "tcp/http_files.hpp"
+#include "tcp/http_answer.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <limits>
-#include <map>
 #include <memory>
 #include <vector>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <netinet/in.h>
@@ -49,10 +48,8 @@ struct Settings {
     bool log = false;
 };
 
-constexpr std::size_t small_body = 16384;            // a file up to this goes out with its head, in one send()
 constexpr std::size_t together = 16384;              // answers that are ready wait for the next ones, up to so much
 constexpr std::size_t turn = std::size_t{1} << 20U;  // so many bytes to one client, and then it is the others' turn
-constexpr std::size_t names_at_a_time = 256;         // of a listing
 constexpr std::size_t shown_of_request = 200;        // bytes of its first line, by --log
 constexpr std::int64_t lingering = 2000;             // milliseconds
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
@@ -62,12 +59,8 @@ struct Client {
     int fd;
     bool reading = true;  // what it is watched for
     bool writing = false;
-    bool head_only = false;  // the request is HEAD
-    int minor = 1;           // and in HTTP/1.0, or 1.1
-    bool chunked = false;    // the listing is sent in chunks
-    bool last = false;       // with this answer the connection ends
-    bool leaving = false;    // our side is shut down: whatever comes is thrown away until its side is, too
-    std::int64_t since;      // when its time began to run; see Server::deadline()
+    bool leaving = false;  // our side is shut down: whatever comes is thrown away until its side is, too
+    std::int64_t since;    // when its time began to run; see Server::deadline()
 
     std::string input;  // what has come and is not a whole request yet, from `taken` on
     std::size_t taken = 0;
@@ -77,16 +70,9 @@ struct Client {
     std::optional<http::BodyReader> body = {};
     std::uint64_t body_bytes = 0;
 
-    std::string output;  // the answer: its head and what else is in memory, from `sent` on; then
-    std::size_t sent = 0;
-    int file = -1;  // these bytes of a file; then
-    off_t offset = 0;
-    std::uint64_t left = 0;
-    DIR* folder = nullptr;  // the rest of a listing
+    http::Answer answer;
 
     Client(int descriptor, std::int64_t now) : fd(descriptor), since(now) {}
-    /// It has something to be sent.
-    bool has_answer() const { return sent < output.size() || left > 0 || folder != nullptr; }
     /// A request has begun and is not whole yet.
     bool in_request() const { return body || taken < input.size(); }
 };
@@ -105,19 +91,8 @@ private:
     bool next_request(Client& client);
     bool take_head(Client& client);
     bool take_body(Client& client);
-    void answer(Client& client, const http::RequestLine& request);
-    void find(Client& client, const http::RequestLine& request);
-    int open_below_root(const std::string& path);
-    void answer_with_file(Client& client, const struct stat& about, std::string_view type);
-    void begin_listing(Client& client);
-    void add_piece(Client& client, const std::string& text);
-    void list_more(Client& client);
-    void redirect(Client& client, std::string_view target);
-    void answer_with_error(Client& client, const http::Error& error, const std::string& fields = "");
-    void begin_head(Client& client, int status);
-    void end_head(Client& client);
+    void log(const Client& client) const;
     Sent flush(Client& client);
-    void release_file(Client& client);
     void watch(Client& client);
     void leave(Client& client);
     void drop(Client& client);
@@ -126,11 +101,10 @@ private:
     std::int64_t deadline(const Client& client) const;
     void check_deadlines();
     void expire(Client& client);
-    const std::string& date();
 
     const Settings& settings_;
     const int listener_;
-    const int root_;
+    http::Site site_;
     EventLoop loop_;
     std::vector<std::unique_ptr<Client>> clients_;  // by descriptor
     long connected_ = 0;
@@ -142,9 +116,6 @@ private:
     // Shared by all clients, so that a request takes no memory that another has not had before.
     std::array<char, 16384> input_{};
     http::Head head_;
-    http::Path path_;
-    std::string date_;
-    std::time_t date_of_ = 0;
 };
 
 std::int64_t milliseconds() {
@@ -153,7 +124,7 @@ std::int64_t milliseconds() {
 }
 
 Server::Server(int listener, int root, const Settings& settings)
-    : settings_(settings), listener_(listener), root_(root), now_(milliseconds()) {
+    : settings_(settings), listener_(listener), site_(root), now_(milliseconds()) {
     loop_.add(listener_);
 }
 
@@ -245,16 +216,17 @@ void Server::receive(Client& client) {
 
 /// Goes on with a client as far as it can now: takes requests, sends answers.
 void Server::advance(Client& client) {
+    const http::Answer& answer = client.answer;
     for (;;) {
         // Requests may come several at a time (pipelining): small answers to them go out together, in their order.
-        while (!client.last && client.left == 0 && client.folder == nullptr && client.output.size() < together &&
+        while (!answer.last && !answer.has_more_than_output() && answer.output.size() < together &&
                next_request(client)) {
         }
-        if (!client.has_answer()) break;
+        if (!answer.is_begun()) break;
         const Sent sent = flush(client);
         if (sent == Sent::failed) return drop(client);
         if (sent == Sent::part) break;
-        if (client.last) return leave(client);
+        if (answer.last) return leave(client);
     }
     watch(client);
 }
@@ -266,30 +238,22 @@ bool Server::next_request(Client& client) {
         whole = (client.body || take_head(client)) && take_body(client);
         if (whole) {
             if (!client.head.empty()) http::read_head(client.head, head_);  // a body came between: read it again
-            answer(client, http::read_request_line(head_.first_line));
+            site_.answer(client.answer, head_, http::read_request_line(head_.first_line));
             client.head.clear();
             client.body.reset();
         }
     } catch (const http::Error& error) {
         // Where a request that can't be read ends, nobody knows: the connection can't be used for another one.
-        client.last = true;
-        answer_with_error(client, error);
+        client.answer.last = true;
+        site_.answer_with_error(client.answer, error);
         whole = true;
     }
+    if (whole) log(client);
     if (!whole || client.taken == client.input.size()) {
         client.input.erase(0, client.taken);
         client.taken = 0;
     }
     return whole;
-}
-
-/// Nine methods have a meaning (RFC 9110, section 9, and PATCH of RFC 5789); of those, we have two.
-void check_method(std::string_view method) {
-    if (method == "GET" || method == "HEAD") return;
-    for (const char* known : {"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"}) {
-        if (method == known) throw http::Error(405, "files are for reading");
-    }
-    throw http::Error(501, "an unknown method");
 }
 
 /// True if a whole head is there. It is checked here, and its body will be read next.
@@ -299,8 +263,8 @@ bool Server::take_head(Client& client) {
         bytes.remove_prefix(2);
         client.taken += 2;
     }
-    client.head_only = false;
-    client.minor = 1;
+    client.answer.head_only = false;
+    client.answer.minor = 1;
     if (settings_.log) client.asked = bytes.substr(0, std::min(bytes.find("\r\n"), shown_of_request));
     const std::size_t length = http::head_length(bytes, client.line);
     if (length == 0) return false;
@@ -308,8 +272,8 @@ bool Server::take_head(Client& client) {
     client.taken += length;
     http::read_head(bytes.substr(0, length), head_);
     const http::RequestLine request = http::read_request_line(head_.first_line);
-    client.head_only = request.method == "HEAD";
-    client.minor = request.minor;
+    client.answer.head_only = request.method == "HEAD";
+    client.answer.minor = request.minor;
     http::check_host(head_, request.minor);
 
     const http::Body body = http::request_body(head_, request.minor);
@@ -323,8 +287,8 @@ bool Server::take_head(Client& client) {
     if (!expectation || request.minor == 0) return true;
     // The client waits for our word before it sends the body (RFC 9110, section 10.1.1).
     if (!http::same_word(*expectation, "100-continue")) throw http::Error(417, "an unknown expectation");
-    check_method(request.method);
-    if (client.taken == client.input.size()) client.output += "HTTP/1.1 100 Continue\r\n\r\n";
+    http::check_method(request.method);
+    if (client.taken == client.input.size()) client.answer.output += "HTTP/1.1 100 Continue\r\n\r\n";
     return true;
 }
 
@@ -340,269 +304,15 @@ bool Server::take_body(Client& client) {
     return client.body->complete();
 }
 
+void Server::log(const Client& client) const {
+    if (!settings_.log) return;
+    Address peer;
+    TRY(getpeername(client.fd, peer.out(), peer.out_length()));
+    std::fputs(fmt::format("{}  {}  {}\n", peer.text(), client.answer.status, escaped(client.asked)).c_str(), stdout);
+    std::fflush(stdout);
+}
+
 // ---- They are answered
-
-void Server::answer(Client& client, const http::RequestLine& request) {
-    client.last = !http::persists(head_, request.minor);
-    try {
-        check_method(request.method);
-        find(client, request);
-    } catch (const http::Error& error) {
-        release_file(client);
-        answer_with_error(client, error);
-    }
-    if (client.head_only) release_file(client);
-}
-
-http::Error why_not_opened(int error) {
-    switch (error) {
-        case ENOENT:
-        case ENOTDIR:
-        case ELOOP:  // a symbolic link
-        case ENXIO:  // a socket
-        case ENAMETOOLONG:
-            return {404, "there is no such file"};
-        case EPERM:
-        case EACCES:
-            return {403, "the server may not read it"};
-        case EMFILE:
-        case ENFILE:
-        case ENOMEM:
-            return {503, "too many files are open"};
-        default:
-            return {500, "it can't be opened"};
-    }
-}
-
-/// From a target to a file, an index.html, a listing, or to another target.
-void Server::find(Client& client, const http::RequestLine& request) {
-    http::read_path(request.target, path_);
-    client.file = open_below_root(path_.text);
-    struct stat about {};
-    CALL(fstat(client.file, &about));
-    if (S_ISREG(about.st_mode) && !path_.has_slash) {
-        return answer_with_file(client, about, http::media_type(path_.text));
-    }
-    if (!S_ISDIR(about.st_mode)) throw http::Error(404, "there is no such file");
-    if (!path_.has_slash) return redirect(client, request.target);
-
-    const int index = TRY(openat(client.file, "index.html", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (index == -1) {
-        const int error = errno;
-        if (why_not_opened(error).status() != 404) throw why_not_opened(error);
-        return begin_listing(client);
-    }
-    TRY(close(client.file));
-    client.file = index;
-    CALL(fstat(client.file, &about));
-    if (!S_ISREG(about.st_mode)) throw http::Error(404, "index.html is no file");
-    answer_with_file(client, about, http::media_type("index.html"));
-}
-
-/// Opens piece by piece, each in the folder before it, and follows no symbolic link: whatever the names are, and
-/// whoever changes the folders meanwhile, it stays inside. O_NONBLOCK: opening a FIFO would wait for its writer.
-int Server::open_below_root(const std::string& path) {
-    int at = root_;
-    for (std::size_t begin = 0;;) {
-        const std::size_t end = std::min(path.find('/', begin), path.size());
-        const std::string name = path.empty() ? "." : path.substr(begin, end - begin);
-        const int next = TRY(openat(at, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-        const int error = errno;
-        if (at != root_) TRY(close(at));
-        if (next == -1) throw why_not_opened(error);
-        if (end == path.size()) return next;
-        at = next;
-        begin = end + 1;
-    }
-}
-
-http::Version version_of(const struct stat& about) {
-#ifdef __APPLE__
-    const timespec& modified = about.st_mtimespec;
-#else
-    const timespec& modified = about.st_mtim;
-#endif
-    return {fmt::format("\"{:x}-{:x}.{:x}\"", about.st_size, modified.tv_sec, modified.tv_nsec), modified.tv_sec};
-}
-
-void Server::answer_with_file(Client& client, const struct stat& about, std::string_view type) {
-    const auto size = static_cast<std::uint64_t>(about.st_size);
-    const http::Version version = version_of(about);
-    const std::string validators =
-        fmt::format("Last-Modified: {}\r\nETag: {}\r\n", http::date_text(version.modified), version.tag);
-    const int status = http::check_preconditions(head_, version);
-    if (status == 412) throw http::Error(412, "it is another version");
-    if (status == 304) {
-        begin_head(client, 304);
-        client.output += validators;
-        end_head(client);
-        return release_file(client);
-    }
-
-    const auto asked = client.head_only ? std::nullopt : http::requested_part(head_, version, size);
-    if (asked && asked->begin == asked->end) {
-        release_file(client);
-        return answer_with_error(client, {416, "that part is not there"},
-                                 fmt::format("Content-Range: bytes */{}\r\n", size));
-    }
-    const http::Part part = asked.value_or(http::Part{0, size});
-    const std::size_t begin = client.output.size();
-    begin_head(client, asked ? 206 : 200);
-    client.output += fmt::format("Content-Type: {}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\n{}", type,
-                                 part.end - part.begin, validators);
-    if (asked) {
-        client.output += fmt::format("Content-Range: bytes {}-{}/{}\r\n", part.begin, part.end - 1, size);
-    }
-    end_head(client);
-    if (client.head_only) return;
-
-    client.offset = static_cast<off_t>(part.begin);
-    client.left = part.end - part.begin;
-    if (client.left > small_body) return;  // the file follows: see flush()
-    const auto count = static_cast<std::size_t>(client.left);
-    const std::size_t head = client.output.size();
-    client.output.resize(head + count);
-    if (count > 0 &&
-        CALL(pread(client.file, &client.output[head], count, client.offset)) != static_cast<ssize_t>(count)) {
-        client.output.resize(begin);
-        throw http::Error(500, "the file changes while it is read");
-    }
-    client.left = 0;
-    release_file(client);
-}
-
-/// "/docs" is to be asked for as "/docs/": else the links in there would be relative to "/".
-void Server::redirect(Client& client, std::string_view target) {
-    const std::size_t query = std::min(target.find('?'), target.size());
-    begin_head(client, 301);
-    // Made of the path as it was read: "//elsewhere/docs", repeated as it came, would lead to another host.
-    client.output += fmt::format("Location: /{}/{}\r\nContent-Length: 0\r\n", http::percent_encoded(path_.text),
-                                 target.substr(query));
-    end_head(client);
-    release_file(client);
-}
-
-/// A folder's page. Whatever its names are, none becomes HTML.
-void Server::begin_listing(Client& client) {
-    client.folder = fdopendir(client.file);  // to which the descriptor belongs from now on
-    if (client.folder == nullptr) throw http::Error(500, "the folder can't be read");
-    client.file = -1;
-    // How long it will be, nobody knows yet. In HTTP/1.1 each piece tells its own length; before that, the end of the
-    // connection was the end of the body.
-    client.chunked = client.minor >= 1;
-    if (!client.chunked) client.last = true;
-    begin_head(client, 200);
-    client.output += "Content-Type: text/html; charset=utf-8\r\n";
-    if (client.chunked) client.output += "Transfer-Encoding: chunked\r\n";
-    end_head(client);
-    if (client.head_only) return;
-    const std::string title = http::html_escaped("/" + path_.text);
-    add_piece(client, fmt::format("<!DOCTYPE html>\n<title>{0}</title>\n<h1>{0}</h1>\n<ul>\n", title));
-}
-
-void Server::add_piece(Client& client, const std::string& text) {
-    if (!client.chunked) {
-        client.output += text;
-    } else if (!text.empty()) {  // an empty chunk would be the last
-        client.output += fmt::format("{:x}\r\n{}\r\n", text.size(), text);
-    }
-}
-
-/// Adds the next names to the answer, as one chunk. They are sorted as far as they are read at once.
-void Server::list_more(Client& client) {
-    std::map<std::string, std::string> rows;  // by name
-    const dirent* entry = nullptr;
-    while (rows.size() < names_at_a_time && (entry = readdir(client.folder)) != nullptr) {
-        const std::string name = entry->d_name;
-        struct stat about {};
-        if (name.front() == '.' ||
-            TRY(fstatat(dirfd(client.folder), name.c_str(), &about, AT_SYMLINK_NOFOLLOW)) == -1) {
-            continue;
-        }
-        const std::string link = http::percent_encoded(name, ""), text = http::html_escaped(name);
-        if (S_ISREG(about.st_mode)) {
-            rows[name] = fmt::format("<li><a href=\"{}\">{}</a> {}\n", link, text, about.st_size);
-        } else if (S_ISDIR(about.st_mode)) {
-            rows[name] = fmt::format("<li><a href=\"{}/\">{}/</a>\n", link, text);
-        }
-    }
-
-    std::string text;
-    for (const auto& [name, row] : rows)
-        text += row;
-    if (entry == nullptr) text += "</ul>\n";
-    add_piece(client, text);
-    if (entry != nullptr) return;
-    if (client.chunked) client.output += "0\r\n\r\n";
-    release_file(client);
-}
-
-const char* reason_of(int status) {
-    struct Reason {
-        int status;
-        const char* text;
-    };
-    static constexpr std::array reasons{
-        Reason{200, "OK"},
-        Reason{206, "Partial Content"},
-        Reason{301, "Moved Permanently"},
-        Reason{304, "Not Modified"},
-        Reason{400, "Bad Request"},
-        Reason{403, "Forbidden"},
-        Reason{404, "Not Found"},
-        Reason{405, "Method Not Allowed"},
-        Reason{408, "Request Timeout"},
-        Reason{412, "Precondition Failed"},
-        Reason{413, "Content Too Large"},
-        Reason{414, "URI Too Long"},
-        Reason{416, "Range Not Satisfiable"},
-        Reason{417, "Expectation Failed"},
-        Reason{431, "Request Header Fields Too Large"},
-        Reason{501, "Not Implemented"},
-        Reason{503, "Service Unavailable"},
-        Reason{505, "HTTP Version Not Supported"},
-    };
-    for (const Reason& reason : reasons) {
-        if (reason.status == status) return reason.text;
-    }
-    return "Internal Server Error";
-}
-
-void Server::answer_with_error(Client& client, const http::Error& error, const std::string& fields) {
-    const std::string text = fmt::format("{} {}: {}\n", error.status(), reason_of(error.status()), error.what());
-    begin_head(client, error.status());
-    if (error.status() == 405) client.output += "Allow: GET, HEAD\r\n";
-    client.output += fields;
-    client.output += fmt::format("Content-Type: text/plain\r\nContent-Length: {}\r\n", text.size());
-    end_head(client);
-    if (!client.head_only) client.output += text;
-}
-
-void Server::begin_head(Client& client, int status) {
-    client.output += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_of(status), date());
-    if (settings_.log) {
-        Address peer;
-        TRY(getpeername(client.fd, peer.out(), peer.out_length()));
-        std::fputs(fmt::format("{}  {}  {}\n", peer.text(), status, escaped(client.asked)).c_str(), stdout);
-        std::fflush(stdout);
-    }
-}
-
-void Server::end_head(Client& client) {
-    if (client.last) client.output += "Connection: close\r\n";
-    if (!client.last && client.minor == 0) client.output += "Connection: keep-alive\r\n";  // as it has asked for
-    client.output += "\r\n";
-}
-
-const std::string& Server::date() {
-    if (const std::time_t now = std::time(nullptr); now != date_of_) {
-        date_ = http::date_text(now);
-        date_of_ = now;
-    }
-    return date_;
-}
-
-// ---- The answer leaves
 
 /// Sends a piece of a file. Linux can do that without showing it to us: from its cache of the file to the socket.
 ssize_t send_from_file(int connection, int file, off_t& offset, std::size_t count) {
@@ -626,36 +336,37 @@ constexpr int more_follows = 0;
 
 /// Sends what there is room for in the kernel. What it does not take now it takes later: epoll_wait() tells when.
 Sent Server::flush(Client& client) {
-    for (std::size_t total = 0; client.has_answer() && total < turn;) {
+    http::Answer& answer = client.answer;
+    for (std::size_t total = 0; answer.is_begun() && total < turn;) {
         ssize_t sent = 0;
-        if (client.sent < client.output.size()) {
-            const std::size_t count = client.output.size() - client.sent;
-            sent = TRY(send(client.fd, client.output.data() + client.sent, count, client.left > 0 ? more_follows : 0));
-            if (sent > 0) client.sent += static_cast<std::size_t>(sent);
-        } else if (client.left > 0) {
-            sent = send_from_file(client.fd, client.file, client.offset, std::min<std::uint64_t>(client.left, turn));
+        if (answer.sent < answer.output.size()) {
+            const std::size_t count = answer.output.size() - answer.sent;
+            sent = TRY(send(client.fd, answer.output.data() + answer.sent, count, answer.left > 0 ? more_follows : 0));
+            if (sent > 0) answer.sent += static_cast<std::size_t>(sent);
+        } else if (answer.left > 0) {
+            sent = send_from_file(client.fd, answer.file, answer.offset, std::min<std::uint64_t>(answer.left, turn));
             if (sent == 0) return Sent::failed;  // the file has become shorter: what was announced can't be kept
-            if (sent > 0) client.left -= static_cast<std::uint64_t>(sent);
+            if (sent > 0) answer.left -= static_cast<std::uint64_t>(sent);
         } else {
-            list_more(client);
+            site_.list_more(answer);
             continue;
         }
         if (sent == -1) return errno == EAGAIN || errno == EINTR ? Sent::part : Sent::failed;
         total += static_cast<std::size_t>(sent);
         client.since = now_;
-        if (client.sent == client.output.size()) {
-            client.output.clear();
-            client.sent = 0;
+        if (answer.sent == answer.output.size()) {
+            answer.output.clear();
+            answer.sent = 0;
         }
     }
-    if (client.has_answer()) return Sent::part;
-    release_file(client);
+    if (answer.is_begun()) return Sent::part;
+    answer.release_file();
     return Sent::all;
 }
 
 /// Watches for room to send while something is to be sent, and for requests while nothing is.
 void Server::watch(Client& client) {
-    const bool writing = client.has_answer();
+    const bool writing = client.answer.is_begun();
     const bool reading = !writing;
     if (writing != client.writing || reading != client.reading) {
         loop_.change(client.fd, client.reading, client.writing, reading, writing);
@@ -667,14 +378,6 @@ void Server::watch(Client& client) {
 
 // ---- They go
 
-void Server::release_file(Client& client) {
-    if (client.file != -1) TRY(close(client.file));
-    if (client.folder != nullptr) closedir(client.folder);
-    client.file = -1;
-    client.folder = nullptr;
-    client.left = 0;
-}
-
 /// Ends our side. Closing at once, with bytes unread, would make it an RST that can overtake our answer.
 void Server::leave(Client& client) {
     TRY(shutdown(client.fd, SHUT_WR));
@@ -685,7 +388,6 @@ void Server::leave(Client& client) {
 
 void Server::drop(Client& client) {
     const int fd = client.fd;
-    release_file(client);
     TRY(close(fd));
     clients_[static_cast<std::size_t>(fd)].reset();
     --connected_;
@@ -697,7 +399,7 @@ void Server::drop(Client& client) {
 /// When our patience with a client ends, by what we wait for.
 std::int64_t Server::deadline(const Client& client) const {
     if (client.leaving) return client.since + lingering;
-    if (client.has_answer()) return client.since + 1000 * settings_.stall;
+    if (client.answer.is_begun()) return client.since + 1000 * settings_.stall;
     return client.since + 1000 * (client.in_request() ? settings_.request : settings_.idle);
 }
 
@@ -718,9 +420,10 @@ void Server::check_deadlines() {
 }
 
 void Server::expire(Client& client) {
-    if (client.leaving || client.has_answer() || !client.in_request()) return drop(client);
-    client.last = true;
-    answer_with_error(client, {408, "the request did not come to its end in time"});
+    if (client.leaving || client.answer.is_begun() || !client.in_request()) return drop(client);
+    client.answer.last = true;
+    site_.answer_with_error(client.answer, {408, "the request did not come to its end in time"});
+    log(client);
     try {
         advance(client);
     } catch (const SocketError& error) {
