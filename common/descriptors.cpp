@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -93,4 +94,12 @@ Delivery receive_with_descriptors(int socket, void* bytes, std::size_t size, std
         }
     }
     return delivery;
+}
+
+void raise_descriptor_limit(long wanted) {
+    rlimit limit{};
+    CALL(getrlimit(RLIMIT_NOFILE, &limit));
+    if (limit.rlim_cur >= static_cast<rlim_t>(wanted)) return;
+    limit.rlim_cur = std::min(static_cast<rlim_t>(wanted), limit.rlim_max);
+    TRY(setrlimit(RLIMIT_NOFILE, &limit));
 }

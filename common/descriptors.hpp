@@ -1,6 +1,6 @@
 #pragma once
-// Descriptors that travel over a Unix domain socket (SCM_RIGHTS, unix(7)): as unix/passing_cat.cpp writes it out, for
-// the programs after it.
+// Descriptors: who closes them, how many there may be, and how they travel over a Unix domain socket (SCM_RIGHTS,
+// unix(7)), which is what unix/passing_cat.cpp writes out, for the programs after it.
 
 #include <cstddef>
 #include <span>
@@ -40,3 +40,7 @@ std::size_t send_with_descriptors(int socket, const void* bytes, std::size_t cou
 /// closed, and reported as `incomplete`. So is what there was no free descriptor for (RLIMIT_NOFILE). Throws
 /// SocketError.
 Delivery receive_with_descriptors(int socket, void* bytes, std::size_t size, std::size_t most);
+
+/// Lets this process have so many descriptors, or as many as the system allows (RLIMIT_NOFILE, getrlimit(2)): with
+/// fewer, whatever makes one says so (EMFILE). Throws SocketError if the limit can't be told.
+void raise_descriptor_limit(long wanted);

@@ -12,6 +12,7 @@
 
 #include "common/address.hpp"
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/options.hpp"
 #include "common/stream.hpp"
@@ -32,7 +33,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -474,16 +474,6 @@ bool Crowd::complain_of_failures() const {
     return !failures_.empty();
 }
 
-/// As many descriptors as the connections need, or as the system lets us have.
-void raise_descriptor_limit(long connections) {
-    rlimit limit{};
-    CALL(getrlimit(RLIMIT_NOFILE, &limit));
-    const auto wanted = static_cast<rlim_t>(connections) + 16;
-    if (limit.rlim_cur >= wanted) return;
-    limit.rlim_cur = std::min(wanted, limit.rlim_max);
-    CALL(setrlimit(RLIMIT_NOFILE, &limit));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -501,7 +491,7 @@ int main(int argc, char** argv) try {
                   {"timeout", "S", "give up a connection that waits for so long", &settings.timeout, 1, 86400},
                   {"pid", "PID", "the server's process, to tell its CPU time (Linux)", &settings.pid, 0, 1 << 30},
                   {"json", nullptr, "print the figures as JSON", &settings.json}}});
-    raise_descriptor_limit(settings.connections);
+    raise_descriptor_limit(settings.connections + 16);
 
     Crowd crowd(settings);
     crowd.run(resolve(options.host, options.port, SOCK_STREAM));

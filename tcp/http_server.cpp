@@ -11,6 +11,7 @@
 
 #include "common/address.hpp"
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/event_loop.hpp"
 #include "common/options.hpp"
@@ -29,7 +30,6 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -432,17 +432,6 @@ void Server::expire(Client& client) {
     }
 }
 
-/// As many descriptors as the clients need, or as the system lets us have: with fewer, accept() says so (EMFILE).
-void raise_descriptor_limit(long connections) {
-    rlimit limit{};
-    CALL(getrlimit(RLIMIT_NOFILE, &limit));
-    const auto wanted = 2 * static_cast<rlim_t>(connections) + 64;  // a connection and a file for each
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = std::min(wanted, limit.rlim_max);
-        TRY(setrlimit(RLIMIT_NOFILE, &limit));
-    }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -458,7 +447,7 @@ int main(int argc, char** argv) try {
                   {"request", "SECONDS", "a request must be complete by then (408)", &settings.request, 1, 3600},
                   {"idle", "SECONDS", "close a connection without a request", &settings.idle, 1, 86400},
                   {"stall", "SECONDS", "close one that takes nothing of its answer", &settings.stall, 1, 86400}}});
-    raise_descriptor_limit(settings.connections);
+    raise_descriptor_limit(2 * settings.connections + 64);  // a connection and a file for each
     const int root = CALL(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 

@@ -288,7 +288,7 @@ int main(int argc, char** argv) try {
     settings.queue_bytes = std::size_t{16} << 20U;  // watch() stops long before
     const long port = listen_at ? parse_number(*listen_at, 0, 65535, "--listen") : options.port;
     std::vector<Address> targets = parse_target(to);
-    raise_descriptor_limit(2 * settings.connections);
+    raise_descriptor_limit(2 * settings.connections + 64);
     const Address address = resolve(options.host, static_cast<std::uint16_t>(port), SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));

@@ -360,7 +360,7 @@ int main(int argc, char** argv) try {
     settings.web.limits.message_bytes = chat::longest_request;
     settings.web.queue_bytes = static_cast<std::size_t>(queue);
     settings.web.kernel_bytes = kernel_bytes;
-    raise_descriptor_limit(settings.web.connections);
+    raise_descriptor_limit(settings.web.connections + 64);
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));

@@ -13,6 +13,7 @@
 
 #include "common/address.hpp"
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/event_loop.hpp"
 #include "common/options.hpp"
@@ -32,7 +33,6 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -435,17 +435,6 @@ void Server::expire(Client& client) {
     }
 }
 
-/// As many descriptors as the clients need, or as the system lets us have: with fewer, accept() says so (EMFILE).
-void raise_descriptor_limit(long connections) {
-    rlimit limit{};
-    CALL(getrlimit(RLIMIT_NOFILE, &limit));
-    const auto wanted = static_cast<rlim_t>(connections) + 64;
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = std::min(wanted, limit.rlim_max);
-        TRY(setrlimit(RLIMIT_NOFILE, &limit));
-    }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -475,7 +464,7 @@ int main(int argc, char** argv) try {
         throw UsageError(fmt::format("--subprotocol {}: no token (RFC 9110, 5.6.2)", escaped(subprotocol)));
     if (!subprotocol.empty()) settings.policy.subprotocols.push_back(subprotocol);
     if (!no_deflate) settings.policy.deflate.emplace();
-    raise_descriptor_limit(settings.connections);
+    raise_descriptor_limit(settings.connections + 64);
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));

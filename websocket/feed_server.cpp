@@ -406,7 +406,7 @@ int main(int argc, char** argv) try {
     settings.limits.message_bytes = 1024;  // a command
     settings.kernel_bytes = 1 << 16;       // news that waits is old: who does not read is to be noticed early
     settings.queue_bytes = static_cast<std::size_t>((feed.backlog + 100) * (most_size + 100));  // or it is dropped
-    raise_descriptor_limit(settings.connections);
+    raise_descriptor_limit(settings.connections + 64);
     const Address address = resolve(options.host, options.port, SOCK_STREAM).front();
 
     const int listener = CALL(socket(address.family(), SOCK_STREAM, 0));

@@ -10,6 +10,7 @@
 
 #include "common/address.hpp"
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/event_loop.hpp"
 #include "common/options.hpp"
@@ -27,7 +28,6 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -377,11 +377,7 @@ int main(int argc, char** argv) try {
     if (settings.kind != "text" && settings.kind != "korean" && settings.kind != "binary") {
         throw UsageError(fmt::format("--kind {}: expected text, korean or binary", escaped(settings.kind)));
     }
-    const auto wanted = static_cast<rlim_t>(settings.connections) + 64;
-    rlimit limit{};
-    CALL(getrlimit(RLIMIT_NOFILE, &limit));
-    limit.rlim_cur = std::min(std::max(limit.rlim_cur, wanted), limit.rlim_max);
-    CALL(setrlimit(RLIMIT_NOFILE, &limit));
+    raise_descriptor_limit(settings.connections + 64);
 
     Load load(settings, options);
     load.run();

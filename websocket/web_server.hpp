@@ -15,6 +15,7 @@
 
 #include "common/address.hpp"
 #include "common/call.hpp"
+#include "common/descriptors.hpp"
 #include "common/errors.hpp"
 #include "common/event_loop.hpp"
 #include "websocket/protocol/connection.hpp"
@@ -43,7 +44,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -300,17 +300,6 @@ inline std::optional<std::string> query_value(std::string_view query, std::strin
             return std::string(equals == std::string_view::npos ? "" : pair.substr(equals + 1));
     }
     return {};
-}
-
-/// As many descriptors as the clients need, or as the system lets us have: with fewer, accept() says so (EMFILE).
-inline void raise_descriptor_limit(long connections) {
-    rlimit limit{};
-    CALL(getrlimit(RLIMIT_NOFILE, &limit));
-    const auto wanted = static_cast<rlim_t>(connections) + 64;
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = std::min(wanted, limit.rlim_max);
-        TRY(setrlimit(RLIMIT_NOFILE, &limit));
-    }
 }
 
 inline std::int64_t steady_milliseconds() {
