@@ -167,6 +167,7 @@ void Server::attend(int fd, bool writable, bool readable, bool ended) {
 // ---- Clients come
 
 void Server::accept_clients() {
+    if (!accepting_ || stopping_) return;
     // A connection that is not accepted waits in the kernel's queue, and does not make us spin: while we have no room
     // for more, the listener is not watched. drop() and run_timers() watch it again.
     const auto pause = [&] {

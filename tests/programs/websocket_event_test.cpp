@@ -130,6 +130,23 @@ TEST_CASE("websocket event: ended by a signal, it tells every client", "[program
     CHECK(server.err().empty());
 }
 
+TEST_CASE("websocket event: ended by a signal, it takes nobody who still waits to be accepted",
+          "[programs][websocket]") {
+    Server server = start_server(event_server);
+    WebSocketPeer peer(server);
+    server.signal(SIGSTOP);
+    std::vector<Peer> silent;
+    for (int i = 0; i < 300; ++i)  // more than it accepts in one turn
+        silent.push_back(Peer::connected_to(server));
+    server.signal(SIGINT);
+    server.signal(SIGCONT);
+    CHECK(peer.frame() == going_away);
+    peer.send_frame(0x88, close_body(1001));
+    CHECK(peer.frames_to_end().empty());
+    peer.socket().close();
+    server.expect_exit(0, Milliseconds(3000));
+}
+
 TEST_CASE("websocket event: clients that do not answer do not keep it from ending", "[programs][websocket]") {
     // Four servers at the same time: each with a client that is awkward in another way.
     const auto start = [] { return start_server(event_server, {"--closing", "1", "--pong", "1"}); };
