@@ -242,7 +242,12 @@ void get(int connection, const std::string& name, const std::string& output, lon
     const Descriptor part = open_part(path);
     const std::int64_t from = size_of_part(part.get(), offer.size);
     if (from > 0) fmt::print(stderr, "going on behind {} of {} bytes\n", from, offer.size);
-    check_room(part.get(), offer.size - from);
+    try {
+        check_room(part.get(), offer.size - from);
+    } catch (const std::runtime_error&) {
+        if (from == 0) TRY(unlink(path.c_str()));  // nothing is worth keeping
+        throw;
+    }
 
     std::atomic<std::int64_t> written = from;
     std::future<std::string> computed =
