@@ -53,7 +53,7 @@ TEST_CASE("websocket event: no more clients than --connections, and the next whe
 TEST_CASE("websocket event: what is reported once only is read to its end", "[programs][websocket]") {
     // All of it, more than one recv() takes, and the end behind it, is there when the server looks.
     const bool deflate = GENERATE(false, true);
-    const size_t messages = GENERATE(1, 600, 2500);
+    const size_t messages = GENERATE(size_t{1}, size_t{600}, size_t{2500});
     CAPTURE(deflate, messages);
     const Server server = start_server(event_server);
     const std::string request = upgrade_request(deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
