@@ -738,6 +738,5 @@ TEST_CASE("sniffer: ends when it has enough, and at Ctrl-C", "[programs][tcp][sn
     }
     CHECK(packets_in(read_file(file)).size() == lines_of(all.out()).size());
     CHECK_THAT(all.out(), ContainsSubstring("port unreachable  about UDP") && ContainsSubstring("nobody"));
-    CHECK(filtered.out().find("UDP") == std::string::npos);
     CHECK(lines_with(filtered.out(), ":" + port).size() == lines_of(filtered.out()).size());
 }
